@@ -1,0 +1,3 @@
+"""Modescope: the singular modes of trained networks."""
+
+__version__ = "0.1.0"
