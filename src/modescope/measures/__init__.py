@@ -7,9 +7,11 @@ level, and the number of matrices in the family.
 """
 
 from collections.abc import Mapping
+from inspect import signature
 from types import ModuleType
 from typing import Any, Protocol
 
+from modescope.errors import UsageError
 from modescope.registry import modules
 from modescope.spectrum import Spectrum
 
@@ -24,3 +26,40 @@ class Measure(Protocol):
 def measures() -> Mapping[str, ModuleType]:
     """Every measure by name."""
     return modules("modescope.measures")
+
+
+COMMON = ("seed", "level", "tests")  # options that a scan gives to every measure that has them
+
+
+def options(measure: ModuleType) -> dict[str, Any]:
+    """A measure's own options and their defaults, read from the signature of `analyze`."""
+    parameters = signature(measure.analyze).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in COMMON}
+
+
+def bind(common: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every measure with the options it will be called with.
+
+    Args:
+        common: Values of `seed`, `level` and `tests`.
+        chosen: Changed options by measure and name, `{"tail": {"bootstrap": 200}}`.
+
+    Raises:
+        UsageError: No such measure or option, or a value of another type than the default's.
+    """
+    bound = {}
+    known = measures()
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"measure {name!r}: expected one of {', '.join(known)}.")
+    for name, measure in known.items():
+        mine = options(measure)
+        for key, value in chosen.get(name, {}).items():
+            if key not in mine:
+                raise UsageError(f"option {name}.{key}: expected one of {', '.join(f'{name}.{o}' for o in mine) or 'none'}.")
+            if not isinstance(value, type(mine[key])) and not (isinstance(mine[key], float) and isinstance(value, int)):
+                raise UsageError(f"option {name}.{key}: expected {type(mine[key]).__name__}, got {value!r}.")
+            mine[key] = value
+        accepted = signature(measure.analyze).parameters
+        bound[name] = {**mine, **{key: value for key, value in common.items() if key in accepted}}
+    return bound

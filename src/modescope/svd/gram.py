@@ -13,7 +13,7 @@ from modescope.svd._tall import double, pieces, scale, tall
 
 FLOOR = 3e-8  # where the error law reaches 1 %
 SAFE = 3e-6  # where it reaches 1e-6
-CLEAN = 1e-3  # above it the long side comes out orthogonal to 1e-10 by itself
+CLEAN = 1e-2  # above it the long side comes out orthogonal to 1e-12 by itself
 
 
 def gram(a: Array, /, *, vectors: bool = False) -> Factors:
@@ -40,9 +40,7 @@ def gram(a: Array, /, *, vectors: bool = False) -> Factors:
     s, short = _roots(squares), np.ascontiguousarray(short[:, ::-1])
     long = double(b, factor=factor) @ short
     long /= np.where(s > 0, s, 1.0)
-    if s[-1] < CLEAN * s[0]:
-        # small values leave cosines of order 1e-16 / r**2 between the columns; one Newton-Schulz step squares that error
-        long = 1.5 * long - 0.5 * long @ (long.T @ long)
+    _straighten(long, int((s >= CLEAN * s[0]).sum()))
     u, vh = (long, short.T) if b is a else (short, long.T)
     return Factors(s / factor, u, vh, "float64 Gram", FLOOR)
 
@@ -64,3 +62,16 @@ def _gram(b: Array, factor: float) -> NDArray[np.float64]:
 def _roots(squares: Array) -> NDArray[np.float64]:
     roots: NDArray[np.float64] = np.sqrt(np.clip(squares[::-1], 0.0, None))
     return roots
+
+
+def _straighten(long: NDArray[np.float64], clean: int) -> None:
+    """Make the columns from `clean` on orthogonal to all, in place.
+
+    Small values leave cosines of order `1e-16 / (r_i r_j)` between columns i and j; one Newton-Schulz step squares that error.
+    """
+    if clean == long.shape[1]:
+        return
+    first, rest = long[:, :clean], long[:, clean:]
+    overlap = rest.T @ rest
+    overlap[np.diag_indices_from(overlap)] -= 1.0
+    rest -= first @ (first.T @ rest) + 0.5 * rest @ overlap

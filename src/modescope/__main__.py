@@ -1,0 +1,5 @@
+"""`python -m modescope`."""
+
+from modescope.cli import main
+
+main()

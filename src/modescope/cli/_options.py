@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+class Format(click.Choice[str]):
+    """The renderers that were found, looked up only when the option is used or explained."""
+
+    def __init__(self) -> None:
+        from pkgutil import iter_modules
+
+        folder = str(Path(__file__).parents[1] / "render")  # the files' names, without importing them
+        super().__init__(sorted(item.name for item in iter_modules([folder]) if not item.name.startswith("_")))
+
+
+def selection(command: Command) -> Command:
+    """--include, --exclude, --kind, --min-dim, --view."""
+    for option in reversed(
+        [
+            click.option(
+                "--include", multiple=True, metavar="GLOB", help="Only tensors whose name matches, as '*.mlp.*'. Repeatable."
+            ),
+            click.option("--exclude", multiple=True, metavar="GLOB", help="No tensor whose name matches. Repeatable."),
+            click.option(
+                "--kind", multiple=True, metavar="KIND", help="Only this layer kind, as 'dense' or 'convolution'. Repeatable."
+            ),
+            click.option(
+                "--min-dim", default=1, show_default=True, metavar="N", help="Smallest short side of a matrix, in entries."
+            ),
+            click.option(
+                "--view", default=None, metavar="VIEW", help="A named view for the kinds that offer it: slices, operator, heads."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def output(command: Command) -> Command:
+    """--format, --json, -o, --debug."""
+    for option in reversed(
+        [
+            click.option("--format", "form", type=Format(), default="table", show_default=True, help="How to write the result."),
+            click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+            click.option(
+                "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to stdout."
+            ),
+            click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors."),
+        ]
+    ):
+        command = option(command)
+    return command

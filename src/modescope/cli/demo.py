@@ -1,0 +1,27 @@
+"""The main job on the small trained network that ships with Modescope."""
+
+import click
+
+
+@click.command("demo", short_help="The main job on the network that ships.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+def command() -> int:
+    """Scan a digits classifier before and after its training: noise first, then the modes that training wrote."""
+    import sys
+
+    from modescope.cli._write import write
+    from modescope.scanning import scan
+    from modescope.shipped import demo_history, demo_path
+
+    untrained, trained = scan(demo_history()[0]), scan(demo_path())
+    for title, result in (("Before training (epoch 0)", untrained), ("After training", trained)):
+        sys.stdout.write(f"{title}: {result.source['path']}\n\n")
+        write(result.report(), "table", as_json=False, output=None)
+        sys.stdout.write("\n")
+    before, after = (sum(row.number("bulk", "outliers") or 0 for row in result) for result in (untrained, trained))
+    sys.stdout.write(
+        f"Modes that stand out of the noise: {before} before training, {after} after it, at a chance of "
+        f"{trained.options['level']:.0%} that a network of pure noise shows any.\n"
+        f"Next: modescope scan {demo_path()} --json\n"
+    )
+    return 0

@@ -1,0 +1,200 @@
+"""Run folders: a scan on disk, written row by row while it runs, opened without the checkpoint, continued after an interruption.
+
+`journal.jsonl` holds every finished row as one line and outlives a killed process; a torn last line is ignored. A finished or
+interrupted scan writes `manifest.json`, the document of the scan, and `arrays.safetensors`, its singular values and vectors under
+the index of their row; both are replaced in one step.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modescope.errors import UnreadableError, UsageError
+from modescope.matrix import Skip
+from modescope.measures import measures
+from modescope.result import SCHEMA, Row, Scan
+from modescope.svd import Values
+
+MANIFEST, ARRAYS, JOURNAL = "manifest.json", "arrays.safetensors", "journal.jsonl"
+ARRAY_NAMES = ("s", "u", "vh")
+
+
+class Journal:
+    """Finished rows of one run folder by their key, appended to as the run goes on.
+
+    A key says what a row was computed from and how; see `scan.key`. It is the whole test of whether a row may be used again.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool) -> None:
+        """Open a run folder.
+
+        Args:
+            folder: Created where it is missing.
+            resume: Read what an earlier run left; otherwise the folder must not hold one.
+
+        Raises:
+            UsageError: There is an earlier run and `resume` is false.
+            UnreadableError: The folder cannot be made or read.
+        """
+        self.path = folder / JOURNAL
+        left = [name for name in (MANIFEST, ARRAYS, JOURNAL) if (folder / name).exists()]
+        if left and not resume:
+            raise UsageError(
+                f"{folder}: holds an earlier run ({', '.join(left)}). Continue it with --resume, or name another folder."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.rows = dict(_journalled(self.path))
+        except OSError as error:
+            raise UnreadableError(f"{folder}: cannot be used as a run folder ({error.strerror or error}).") from error
+        if (folder / MANIFEST).exists():
+            manifest = _manifest(folder)
+            self.rows |= dict(zip(manifest.get("keys", []), _rows(folder, manifest), strict=False))
+
+    def add(self, key: str, row: Row) -> None:
+        """Append one row and hand it to the system before returning."""
+        arrays = {name: _packed(array) for name in ARRAY_NAMES if (array := getattr(row, name)) is not None}
+        line = json.dumps({"key": key, "row": row.to_dict(), "arrays": arrays}, allow_nan=False)
+        torn = self.path.exists() and self.path.stat().st_size > 0 and not _ends_in_newline(self.path)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + line + "\n")
+        self.rows[key] = row
+
+    def close(self) -> None:
+        """Remove the journal of a run that was saved completely."""
+        self.path.unlink(missing_ok=True)
+
+
+def save(scan: Scan, folder: Path, *, keys: tuple[str, ...] = ()) -> None:
+    """Write manifest and arrays of a scan, each replaced in one step, so that a reader sees the old or the new one.
+
+    Args:
+        scan: What to save.
+        folder: Created where it is missing.
+        keys: Key of each row, for a later `--resume`.
+
+    Raises:
+        UsageError: The folder holds a run and no keys are given, that is, it is not this one's continuation.
+    """
+    from safetensors.numpy import save_file
+
+    if not keys and (folder / MANIFEST).exists():
+        raise UsageError(f"{folder}: holds an earlier run. Name another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{i}.{name}": a for i, row in enumerate(scan.rows) for name in ARRAY_NAMES if (a := getattr(row, name)) is not None}
+    new = folder / f".{ARRAYS}.{os.getpid()}"
+    save_file(arrays, new, metadata={"schema": SCHEMA})
+    new.replace(folder / ARRAYS)
+    manifest = {**scan.to_dict(), "meta": dict(scan.meta), "arrays": ARRAYS, "keys": list(keys)}
+    new = folder / f".{MANIFEST}.{os.getpid()}"
+    new.write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
+    new.replace(folder / MANIFEST)
+
+
+def load_run(path: str | Path, /) -> Scan:
+    """Open a saved scan; the checkpoint is not needed.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        UnreadableError: It is no run folder, is damaged, or was written under another schema.
+    """
+    folder = Path(path)
+    manifest = _manifest(folder)
+    return Scan(
+        rows=tuple(_rows(folder, manifest)),
+        skipped=tuple(Skip(skip["name"], tuple(skip["shape"]), skip["reason"]) for skip in manifest["skipped"]),
+        source=manifest["source"],
+        options=manifest["options"],
+        meta=manifest.get("meta", {}),
+        complete=manifest["complete"],
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        schema = manifest["schema"]
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{folder}: expected a run folder with {MANIFEST}, which is missing.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableError(f"{path}: damaged ({error}).") from error
+    if schema != SCHEMA:
+        raise UnreadableError(f"{path}: expected schema {SCHEMA}, got {schema!r}. It was written by another version of Modescope.")
+    return dict(manifest)
+
+
+def _rows(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Row]:
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / ARRAYS
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+            for index, row in enumerate(manifest["matrices"]):
+                yield _row(row, {name: file.get_tensor(f"{index}.{name}") for name in ARRAY_NAMES if f"{index}.{name}" in names})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableError(f"{path}: damaged, or not of this manifest ({error}).") from error
+
+
+def _row(plain: Mapping[str, Any], arrays: Mapping[str, Values]) -> Row:
+    known = measures()
+    results = {name: _result(known[name].Result, numbers) for name, numbers in plain["measures"].items() if name in known}
+    return Row(
+        name=plain["name"],
+        view=plain["view"],
+        kind=plain["kind"],
+        shape=(int(plain["shape"][0]), int(plain["shape"][1])),
+        dtype=plain["dtype"],
+        status=plain["status"],
+        note=plain["note"] or "",
+        aliases=tuple(plain["aliases"]),
+        parts=tuple(plain["parts"]),
+        measures=results,
+        s=arrays["s"],
+        u=arrays.get("u"),
+        vh=arrays.get("vh"),
+        engine=plain["engine"] or "",
+        floor=plain["floor"],
+        digest=plain["sha256"] or "",
+    )
+
+
+def _result(cls: type, numbers: Mapping[str, Any]) -> Any:
+    names = {item.name for item in fields(cls)}
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items() if key in names})
+
+
+def _journalled(path: Path) -> Iterator[tuple[str, Row]]:
+    """Rows of the journal; a line that a killed writer tore is passed over, its matrix will be computed again."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                entry = json.loads(line)
+                yield entry["key"], _row(entry["row"], {name: _unpacked(array) for name, array in entry["arrays"].items()})
+            except (ValueError, KeyError, TypeError):
+                continue
+
+
+def _packed(array: Values) -> dict[str, Any]:
+    return {"shape": list(array.shape), "float64": base64.b64encode(np.ascontiguousarray(array)).decode("ascii")}
+
+
+def _unpacked(packed: Mapping[str, Any]) -> Values:
+    return np.frombuffer(base64.b64decode(packed["float64"], validate=True), dtype=np.float64).reshape(packed["shape"])
+
+
+def _ends_in_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

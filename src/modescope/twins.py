@@ -1,0 +1,148 @@
+"""Null twins: matrices with the same entries as one of ours and no structure, and the edge of the noise they call for.
+
+A twin's *ratio* is its largest eigenvalue over the test edge of its own noise. Where the theory of the edge holds for the entries
+the ratio stays below 1; where they are heavy-tailed, sparse or a few are huge it does not, and the edge of the matrix is raised by
+as much. The ratio cancels the energy that signal adds to a twin.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modescope.laws import noise
+from modescope.laws.spiked import threshold
+from modescope.outliers import Live, live_entries
+from modescope.seeds import generator
+from modescope.spectrum import Spectrum
+from modescope.svd.gram import gram
+
+Entries32 = NDArray[np.float32]
+Kind = Callable[[Entries32, np.random.Generator], Iterator[Entries32]]
+
+DRAWS = 19  # pure noise exceeds the largest of 19 ratios with probability 1/20
+EXTREME = 0.6  # of the strength at which a single entry becomes a spike
+KURTOSIS = 0.4  # times the cube root of the short side: the edge moves by a quarter of its own width
+STEPS = 60  # of Lanczos, at most
+CONVERGED = 3e-3  # residual over value: the value itself is then right to the square of that over the gap, some 1e-5 to 1e-4
+
+
+def needs_calibration(part: Live) -> bool:
+    """Whether the entries themselves may pass the theoretical edge without any structure.
+
+    An entry is a rank-1 matrix by itself: it is seen as an outlier where it exceeds `std (n m)**(1/4)`, as any spike is. And excess
+    kurtosis shifts the edge by about `kurtosis * m**(-1/3)` of its width, however small the single entries. Both limits were found
+    by simulation: below them matrices of independent entries show outliers as often as Gaussian ones do.
+    """
+    visible = threshold(part.n, part.m, part.std)
+    return part.extreme > EXTREME * visible or part.kurtosis > KURTOSIS * math.cbrt(part.m)
+
+
+def permuted(a: Entries32, random: np.random.Generator) -> Iterator[Entries32]:
+    """Twins with the entries in random places, which keep the distribution of the entries alone.
+
+    The first is a uniform permutation. Drawing one costs more than all the rest, so the others are the first, riffled: cut to a
+    random width, read by columns and turned by a random offset. Each is a uniform permutation, too, as the first is.
+    """
+    base = a.ravel()
+    random.shuffle(base)
+    yield base.reshape(a.shape)
+    while True:
+        yield _riffle(base, random).reshape(a.shape)
+
+
+def flipped(a: Entries32, random: np.random.Generator) -> Iterator[Entries32]:
+    """Twins with random signs, which keep every modulus: the scales of rows, columns and entries (Hong, Sheng & Dobriban 2020)."""
+    while True:
+        yield a * (2 * random.integers(0, 2, a.shape, np.int8) - 1)
+
+
+def permuted_in_rows(a: Entries32, random: np.random.Generator) -> Iterator[Entries32]:
+    """Twins with the entries in random places of their row, which keep the scale of every row."""
+    while True:
+        yield random.permuted(a, axis=1)
+
+
+def inflation(spectrum: Spectrum, part: Live, kind: Kind, *, draws: int, seed: int, level: float) -> float:
+    """Factor on the edge of a matrix so that its noise, if its twins are like it, stays below: the largest ratio, at least 1.
+
+    Pure noise exceeds it with probability `1 / (draws + 1)`, whatever the distribution of its entries. Drawn once for a spectrum
+    and shared by all who ask with the same arguments.
+
+    Args:
+        spectrum: Of a matrix that is formed; it is read again, and never written to.
+        part: Its live part.
+        kind: `permuted`, `flipped` or `permuted_in_rows`.
+        draws: Number of twins, at least 1.
+        seed: Enters with the names of tensor, view and kind.
+        level: Of the test edge that the ratios refer to.
+    """
+    with _guard:
+        known = _known.setdefault(spectrum, _Known())
+    key = (kind.__name__, draws, seed, level)
+    with known.lock:
+        if key not in known.factors:
+            known.factors[key] = max(1.0, *ratios(spectrum, part, kind, draws=draws, seed=seed, level=level))
+        return known.factors[key]
+
+
+def ratios(spectrum: Spectrum, part: Live, kind: Kind, *, draws: int, seed: int, level: float) -> list[float]:
+    """Largest eigenvalue of each twin over the edge of the noise, which is fitted to the whole spectrum of the first twin."""
+    matrix = spectrum.matrix
+    random = generator(seed, matrix.tensor, matrix.view, kind.__name__)
+    dense = live_entries(matrix, part)
+    dense -= dense.dtype.type(part.mean)  # or every twin would have the spike of the mean, and hide it
+    dense /= part.std
+    twins = kind(np.ascontiguousarray(dense, dtype=np.float32), random)
+    first = gram(next(twins)).s ** 2
+    found = noise.fit(first, part.n, level=level)
+    rest = (_largest(next(twins), random) for _ in range(draws - 1))
+    return [float(value) / found.threshold for value in (first[0], *rest)]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was drawn for one spectrum; whoever asks second waits for the first."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    factors: dict[tuple[str, int, int, float], float] = field(default_factory=dict)
+
+
+_guard = threading.Lock()
+_known: WeakKeyDictionary[Spectrum, _Known] = WeakKeyDictionary()
+
+
+def _riffle(flat: Entries32, random: np.random.Generator) -> Entries32:
+    width = min(flat.size, int(math.sqrt(flat.size) * 2 ** random.uniform(-1, 1)) + 1)
+    length = flat.size // width
+    whole = width * length
+    cut = np.concatenate((flat[:whole].reshape(length, width).T.ravel(), flat[whole:]))
+    return np.roll(cut, int(random.integers(flat.size)))
+
+
+def _largest(a: Entries32, random: np.random.Generator) -> float:
+    """Largest eigenvalue of `a.T @ a` by Lanczos steps from a random start, fully reorthogonalised."""
+    b = a if a.shape[0] >= a.shape[1] else a.T
+    steps = min(STEPS, b.shape[1])
+    basis = np.zeros((steps + 1, b.shape[1]), np.float32)
+    start = random.standard_normal(b.shape[1], np.float32)
+    basis[0] = start / np.linalg.norm(start)
+    diagonal, below = np.zeros(steps), np.zeros(steps)
+    top = 0.0
+    for j in range(steps):
+        w = b.T @ (b @ basis[j])
+        diagonal[j] = w @ basis[j]
+        for _ in range(2):
+            w -= (basis[: j + 1] @ w) @ basis[: j + 1]
+        below[j] = np.linalg.norm(w)
+        if j % 5 == 4 or j == steps - 1:
+            values, vectors = np.linalg.eigh(np.diag(diagonal[: j + 1]) + np.diag(below[:j], 1) + np.diag(below[:j], -1))
+            top = float(values[-1])
+            if below[j] * abs(vectors[-1, -1]) < CONVERGED * top:
+                break
+        basis[j + 1] = w / below[j]
+    return top

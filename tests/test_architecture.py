@@ -1,0 +1,168 @@
+"""Imports point down: every file's imports against the table of rooms, and what a fresh interpreter may load."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import modescope
+
+SOURCE = Path(modescope.__file__).parent
+
+# What each room may import of ours. A room is a file or a folder directly below the package.
+BELOW: dict[str, set[str]] = {
+    "version": set(),
+    "errors": set(),
+    "matrix": set(),
+    "blocks": set(),
+    "laws": set(),
+    "seeds": set(),
+    "quantity": set(),
+    "shipped": set(),
+    "registry": {"errors"},
+    "entries": {"matrix"},
+    "digest": {"matrix"},
+    "svd": {"matrix", "errors"},
+    "checkpoints": {"matrix", "errors", "registry"},
+    "layers": {"matrix", "errors", "registry"},
+    "spectrum": {"matrix", "entries", "errors", "svd"},
+    "outliers": {"spectrum", "matrix", "laws", "svd", "errors", "entries"},
+    "twins": {"outliers", "spectrum", "matrix", "laws", "svd", "seeds", "errors", "entries"},
+    "measures": {"spectrum", "matrix", "laws", "svd", "twins", "outliers", "seeds", "quantity", "registry", "errors", "entries"},
+    "weightwatcher": {"laws", "svd", "errors", "seeds"},
+    "report": {"blocks"},
+    "render": {"blocks", "report", "registry"},
+    "selection": {"layers", "matrix", "errors", "registry"},
+    "schedule": {"matrix"},
+    "result": {"blocks", "report", "matrix", "svd", "runs", "frames", "render"},
+    "runs": {"result", "measures", "matrix", "svd", "errors"},
+    "frames": {"result", "weightwatcher", "errors"},
+    "condition": {"result", "measures", "quantity", "errors"},
+    "reference": {"measures", "quantity", "blocks", "report", "errors", "version"},
+    "inspection": {"checkpoints", "selection", "matrix", "errors", "blocks", "report", "render", "version"},
+    "scanning": {
+        "checkpoints",
+        "selection",
+        "schedule",
+        "spectrum",
+        "svd",
+        "measures",
+        "result",
+        "runs",
+        "digest",
+        "matrix",
+        "errors",
+        "version",
+    },
+    "cli": {
+        "errors",
+        "version",
+        "render",
+        "report",
+        "condition",
+        "scanning",
+        "inspection",
+        "reference",
+        "shipped",
+        "runs",
+        "result",
+    },
+    "__main__": {"cli"},
+    "__init__": {"version"},
+}
+PLUGINS = ("checkpoints", "layers", "measures", "render", "cli")
+TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd"}  # and there only inside functions
+HEAVY = ("torch", "pandas", "matplotlib", "h5py", "onnx", "networkx", "sklearn", "tensorflow")
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def violations(text: str, path: Path) -> list[str]:
+    """What a file of the package imports though it must not."""
+    parts = path.with_suffix("").parts
+    room = parts[0]
+    package = ".".join(("modescope", *parts[:-1]))
+    tree = ast.parse(text)
+    allowed = BELOW.get(room)
+    if allowed is None:
+        return [f"{path}: room {room} is not in the table"]
+    if room == "__init__":
+        tree.body = [node for node in tree.body if not isinstance(node, ast.If)]  # names for the type checker only
+    found = []
+    for name in imports(tree, package):
+        top, _, rest = name.partition(".")
+        if top != "modescope":
+            continue
+        target = rest.partition(".")[0]
+        own = target == room
+        sibling = own and room in PLUGINS and rest.count(".") >= 1 and not rest.split(".")[1].startswith("_")
+        if sibling and (SOURCE / room / f"{rest.split('.')[1]}.py").is_file() and parts[-1] != rest.split(".")[1]:
+            found.append(f"{path}: imports its sibling {name}")
+        elif not own and target not in allowed:
+            found.append(f"{path}: imports {name}")
+    top_level = {
+        name.partition(".")[0] for node in tree.body for name in imports(ast.Module([node], []), package) if not _nested(node)
+    }
+    found += [f"{path}: imports {name} at the top" for name in top_level & set(HEAVY)]
+    if room not in TORCH_MAY_BE_IMPORTED_IN and any(name.partition(".")[0] == "torch" for name in imports(tree, package)):
+        found.append(f"{path}: imports torch")
+    return found
+
+
+def _nested(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)
+
+
+def test_every_file_imports_only_what_lies_below_it() -> None:
+    found = [fault for path in SOURCE.rglob("*.py") for fault in violations(path.read_text(), path.relative_to(SOURCE))]
+    assert found == []
+
+
+def test_every_room_of_the_table_exists() -> None:
+    rooms = {path.stem if path.suffix == ".py" else path.name for path in SOURCE.iterdir()}
+    assert set(BELOW) <= rooms
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("layers/conv.py", "from . import dense"),
+        ("layers/conv.py", "from modescope.layers import dense"),
+        ("layers/conv.py", "from modescope.layers.dense import claims"),
+        ("layers/conv.py", "def f():\n    from ..cli import main"),
+        ("layers/conv.py", "if TYPE_CHECKING:\n    import modescope.render.csv"),
+        ("measures/tail.py", "from modescope.checkpoints import open"),
+        ("svd/gram.py", "import torch"),
+        ("matrix.py", "from modescope.spectrum import Spectrum"),
+        ("newroom/file.py", "import os"),
+        ("measures/norms.py", "def f():\n    import torch"),
+    ],
+)
+def test_planted_violations_are_caught(path: str, text: str) -> None:
+    assert violations(text, Path(path))
+
+
+@pytest.mark.parametrize(
+    "code", ["import modescope", "from modescope.cli import _run; _run(['--help'])", "import modescope; modescope.scan"]
+)
+def test_a_fresh_interpreter_loads_no_heavy_library(code: str) -> None:
+    seen = f"{code}\nimport sys; print('HEAVY', *[n for n in {HEAVY!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["HEAVY"]
+
+
+def test_help_does_not_even_load_numpy() -> None:
+    code = "from modescope.cli import _run\n_run(['scan', '--help'])\nimport sys; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

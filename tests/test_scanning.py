@@ -1,0 +1,283 @@
+"""scan: rows, reasons, options, determinism, interruption, run folders."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import checkpoint, tensors
+
+import modescope.scanning as scanning_module
+from modescope.errors import UnreadableError, UsageError
+from modescope.matrix import Matrix
+from modescope.result import Scan
+from modescope.runs import JOURNAL, MANIFEST, load_run
+from modescope.scanning import Interrupted, Progress, scan
+from modescope.shipped import demo_history, demo_path
+
+
+def numbers(result: Scan) -> str:
+    """Everything a scan says but where it came from and in which order."""
+    plain = result.to_dict(values=True)
+    del plain["source"]
+    for part in ("matrices", "skipped"):
+        plain[part].sort(key=lambda item: item["name"])
+    for matrix in plain["matrices"]:
+        del matrix["sha256"]  # taken only where a run folder needs it
+    return json.dumps(plain, sort_keys=True)
+
+
+def test_every_tensor_is_a_row_or_has_a_reason() -> None:
+    result = scan(tensors())
+    assert [row.name for row in result] == ["a.weight", "b.weight", "bad.weight", "c.weight", "d.weight"]
+    assert {skip.name for skip in result.skipped} == {"a.bias", "counts"}
+    assert all(skip.reason for skip in result.skipped)
+
+
+def test_one_bad_matrix_costs_its_own_row_only() -> None:
+    bad = scan(tensors())
+    good = scan({name: array for name, array in tensors().items() if name != "bad.weight"} | {"bad.weight": np.eye(30)})
+    assert bad["bad.weight"].status == "1 of 1200 entries are not finite."
+    assert bad["bad.weight"].number("norms", "spectral") is None
+    assert "not finite" in bad["bad.weight"].measures["tail"].status
+    for name in ("a.weight", "b.weight", "c.weight", "d.weight"):
+        assert np.array_equal(bad[name].s, good[name].s)
+        assert bad[name].to_dict() == good[name].to_dict()
+    assert bad.summary()["valid"] == 4
+    assert bad.summary()["failed"] == 1
+
+
+def test_planted_modes_are_found_and_noise_shows_none() -> None:
+    result = scan(tensors())
+    assert result["a.weight"].number("bulk", "outliers") == 3
+    assert result["b.weight"].number("bulk", "outliers") == 0
+
+
+def test_numbers_depend_neither_on_workers_nor_on_earlier_scans() -> None:
+    one = numbers(scan(tensors(), workers=1))
+    scan(tensors(seed=5), workers=2)
+    assert numbers(scan(tensors(), workers=3)) == one
+
+
+def test_file_and_live_mapping_give_the_same_numbers(tmp_path: Path) -> None:
+    assert numbers(scan(checkpoint(tmp_path))) == numbers(scan(tensors()))
+
+
+def test_a_changed_option_changes_the_result() -> None:
+    base = scan(tensors())
+    strict = scan(tensors(), level=1e-12)
+    assert strict["a.weight"].number("bulk", "threshold") > base["a.weight"].number("bulk", "threshold")
+    other = scan(tensors(), seed=1)
+    assert other["a.weight"].number("null", "alpha_low") != base["a.weight"].number("null", "alpha_low")
+
+
+def test_selection_by_glob_kind_and_size_says_what_it_left_out() -> None:
+    assert [row.name for row in scan(tensors(), include="[ab]*", exclude=["bad*"])] == ["a.weight", "b.weight"]
+    assert [row.name for row in scan(tensors(), kind="convolution")] == ["b.weight"]
+    result = scan(tensors(), min_dim=20)
+    assert "d.weight" not in [row.name for row in result]
+    assert any(skip.name == "d.weight" and "below 20" in skip.reason for skip in result.skipped)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "dens"}, "expected one of .*dense"),
+        ({"view": "no"}, "expected one of .*slices"),
+        ({"level": 0.0}, "between 0 and 1"),
+        ({"vectors": -1}, "0 or more"),
+        ({"min_dim": 0}, "at least 1"),
+        ({"resume": True}, "save_to"),
+        ({"options": {"tale": {}}}, "expected one of .*tail"),
+        ({"options": {"tail": {"boot": 1}}}, r"expected one of .*tail\.bootstrap"),
+        ({"options": {"tail": {"bootstrap": "many"}}}, "expected int"),
+        ({"device": "tpu:0"}, "tpu|device"),
+    ],
+)
+def test_a_wrong_option_is_named_before_anything_is_read(options: dict[str, object], message: str) -> None:
+    with pytest.raises((UsageError, RuntimeError), match=message):
+        scan(tensors(), **options)  # type: ignore[arg-type]
+
+
+def test_requested_vectors_are_those_of_the_first_modes() -> None:
+    result = scan(tensors(), vectors=2, include=["a*", "d*"], exclude="*bias")
+    for name in ("a.weight", "d.weight"):
+        row, a = result[name], tensors()[name].astype(np.float64)
+        assert row.u is not None
+        assert row.vh is not None
+        assert (row.u.shape[1], row.vh.shape[0]) == (2, 2)
+        np.testing.assert_allclose(row.u.T @ a @ row.vh.T, np.diag(row.s[:2]), atol=1e-9)
+
+
+def test_progress_counts_work_and_ends_complete() -> None:
+    seen: list[Progress] = []
+    scan(tensors(), progress=seen.append)
+    assert [p.done for p in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1].work == pytest.approx(seen[-1].total_work)
+
+
+def test_an_untrained_network_shows_no_mode_and_the_trained_one_some_in_every_hidden_layer() -> None:
+    untrained, trained = scan(demo_history()[0]), scan(demo_path())
+    hidden = ["0.weight", "3.weight", "8.weight"]
+    assert [untrained[name].number("bulk", "outliers") for name in hidden] == [0, 0, 0]
+    assert all(trained[name].number("bulk", "outliers") > 0 for name in hidden)
+
+
+def test_the_permuted_twin_of_the_trained_network_shows_none() -> None:
+    from modescope.checkpoints import open as open_checkpoint
+
+    rng = np.random.default_rng(0)
+    weights = {t.name: t.read() for t in open_checkpoint(demo_path()).tensors if len(t.shape) > 1}
+    shuffled = {name: rng.permutation(w.ravel()).reshape(w.shape) for name, w in weights.items()}
+    assert sum(row.number("bulk", "outliers") or 0 for row in scan(shuffled)) == 0
+
+
+def test_a_saved_run_opens_without_the_checkpoint(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    result = scan(path, vectors=3, save_to=tmp_path / "run")
+    path.unlink()
+    again = load_run(tmp_path / "run")
+    assert again.to_dict(values=True) == result.to_dict(values=True)
+    assert np.array_equal(again["a.weight"].u, result["a.weight"].u)  # type: ignore[arg-type]
+    assert not (tmp_path / "run" / JOURNAL).exists()
+    assert again["a.weight"].measures["bulk"] == result["a.weight"].measures["bulk"]
+
+
+def test_an_interruption_keeps_what_is_done_and_resume_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, run = checkpoint(tmp_path), tmp_path / "run"
+
+    def stop(now: Progress) -> None:
+        if now.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        scan(path, save_to=run, workers=1, progress=stop)
+    partial = caught.value.partial
+    assert len(partial) == 2
+    assert not partial.complete
+    assert len(load_run(run)) == 2
+    assert sum("interrupted" in skip.reason for skip in partial.skipped) == 3
+    computed: list[str] = []
+    original = scanning_module.decompose
+
+    def counting(matrix: Matrix, **options: object) -> object:
+        computed.append(matrix.tensor)
+        return original(matrix, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scanning_module, "decompose", counting)
+    resumed = scan(path, save_to=run, resume=True)
+    assert len(computed) == 3
+    assert not {row.name for row in partial} & set(computed)
+    assert numbers(resumed) == numbers(scan(path))
+
+
+def test_a_row_is_used_again_only_where_data_options_and_version_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    path = checkpoint(tmp_path)
+    scan(path, save_to=run)
+    computed: list[str] = []
+    original = scanning_module.decompose
+
+    def counting(matrix: Matrix, **options: object) -> object:
+        computed.append(matrix.tensor)
+        return original(matrix, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scanning_module, "decompose", counting)
+    scan(path, save_to=run, resume=True)
+    assert computed == ["bad.weight"]  # a failed row is always tried again
+    computed.clear()
+    from safetensors.numpy import save_file
+
+    changed = tensors()
+    changed["c.weight"][0, 0] += 1
+    save_file(changed, path)
+    scan(path, save_to=run, resume=True)
+    assert sorted(computed) == ["bad.weight", "c.weight"]
+    computed.clear()
+    scan(path, save_to=run, resume=True, level=0.05)
+    assert len(computed) == 5
+    computed.clear()
+    monkeypatch.setattr(scanning_module, "__version__", "9")
+    scan(path, save_to=run, resume=True, level=0.05)
+    assert len(computed) == 5
+
+
+def test_a_killed_writer_loses_at_most_the_row_in_flight(tmp_path: Path) -> None:
+    path, run = checkpoint(tmp_path), tmp_path / "run"
+    with pytest.raises(Interrupted):
+        scan(path, save_to=run, workers=1, progress=_interrupt_after(3))
+    (run / MANIFEST).unlink()  # as if the process had been killed: only the journal is left, its last line torn
+    journal = run / JOURNAL
+    text = journal.read_bytes()
+    journal.write_bytes(text[: -len(text.splitlines()[-1]) // 2])
+    resumed = scan(path, save_to=run, resume=True)
+    assert resumed.complete
+    assert numbers(resumed) == numbers(scan(path))
+
+
+def _interrupt_after(count: int):  # type: ignore[no-untyped-def]
+    def stop(now: Progress) -> None:
+        if now.done == count:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_an_earlier_run_is_never_overwritten_unasked(tmp_path: Path) -> None:
+    scan(tensors(), save_to=tmp_path / "run")
+    before = (tmp_path / "run" / MANIFEST).read_bytes()
+    with pytest.raises(UsageError, match="holds an earlier run"):
+        scan(tensors(), save_to=tmp_path / "run")
+    with pytest.raises(UsageError, match="holds an earlier run"):
+        scan(tensors()).save(tmp_path / "run")
+    assert (tmp_path / "run" / MANIFEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "not json", "other schema", "torn arrays", "wrong arrays", "no rows"])
+def test_a_damaged_run_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
+    run = tmp_path / "run"
+    scan(tensors()).save(run)
+    manifest, arrays = run / MANIFEST, run / "arrays.safetensors"
+    match damage:
+        case "missing":
+            manifest.unlink()
+        case "not json":
+            manifest.write_text("{")
+        case "other schema":
+            manifest.write_text(manifest.read_text().replace("modescope.scan/1", "modescope.scan/7"))
+        case "torn arrays":
+            os.truncate(arrays, 100)
+        case "wrong arrays":
+            arrays.write_bytes(b"")
+        case _:
+            manifest.write_text('{"schema": "modescope.scan/1"}')
+    with pytest.raises(UnreadableError) as caught:
+        load_run(run)
+    assert str(run) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_rows_are_found_by_name_alias_or_view() -> None:
+    result = scan(tensors(), view="slices")
+    assert result["a.weight"].kind == "dense"
+    with pytest.raises(KeyError, match="got 9"):
+        result["b.weight"]
+    with pytest.raises(KeyError, match="got 0"):
+        result["nothing"]
+
+
+def test_ten_thousand_tiny_tensors_are_scanned_in_one_go() -> None:
+    rng = np.random.default_rng(0)
+    stack = rng.standard_normal((10_000, 3, 2)).astype(np.float32)
+    result = scan({f"block.{i}.weight": a for i, a in enumerate(stack)})
+    assert len(result) == 10_000
+    assert result["block.77.weight"].number("norms", "spectral") == pytest.approx(np.linalg.norm(stack[77], 2), rel=1e-6)
+
+
+def test_the_input_is_never_written() -> None:
+    weights = tensors()
+    before = {name: array.copy() for name, array in weights.items()}
+    scan(weights, options={"null": {"twins": 3}})
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, before[name])

@@ -1,0 +1,89 @@
+"""Running many matrices on a few threads: order, memory, interruption, BLAS threads."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from matrices_cases import as_matrix
+from threadpoolctl import threadpool_info
+
+from modescope.matrix import Matrix
+from modescope.schedule import budget, load, processors, run
+from modescope.spectrum import decompose
+
+
+def many(*sides: int) -> list[Matrix]:
+    return [as_matrix(np.eye(side), name=f"layer.{i}") for i, side in enumerate(sides)]
+
+
+def test_every_matrix_is_done_once_whatever_the_number_of_workers() -> None:
+    matrices = many(*range(1, 40))
+    for workers in (1, 2, 5):
+        found = dict(run(matrices, lambda m: m.tensor, workers=workers))
+        assert found == {i: m.tensor for i, m in enumerate(matrices)}
+
+
+def test_the_heaviest_is_started_first() -> None:
+    started: list[int] = []
+    list(run(many(5, 50, 20, 40), lambda m: started.append(m.shape[0]), workers=1))
+    assert started == [50, 40, 20, 5]
+
+
+def test_values_do_not_depend_on_workers_or_order() -> None:
+    rng = np.random.default_rng(0)
+    matrices = [as_matrix(rng.standard_normal((120, 80)).astype(np.float32), name=f"l{i}") for i in range(12)]
+    one = dict(run(matrices, lambda m: decompose(m).s, workers=1))
+    three = dict(run(matrices[::-1], lambda m: decompose(m).s, workers=3))
+    for i, s in one.items():
+        assert np.array_equal(s, three[len(matrices) - 1 - i])
+
+
+def test_running_tasks_stay_within_the_memory_budget() -> None:
+    lock, running, peak = threading.Lock(), [0], [0]
+    matrices = many(*[300] * 8)
+    room = 2 * load(matrices[0]).memory
+
+    def work(_: Matrix) -> None:
+        with lock:
+            running[0] += 1
+            peak[0] = max(peak[0], running[0])
+        time.sleep(0.01)
+        with lock:
+            running[0] -= 1
+
+    list(run(matrices, work, workers=6, memory=room))
+    assert peak[0] == 2
+    list(run(matrices, work, workers=6, memory=1))  # nothing fits: one at a time, none is lost
+    assert budget() > 0
+
+
+def test_one_blas_thread_each_and_the_limits_are_restored() -> None:
+    before = [(lib["filepath"], lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas"]
+    seen: list[int] = []
+    list(run(many(4), lambda _: seen.extend(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")))
+    assert set(seen) == {1}
+    assert before == [(lib["filepath"], lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+
+def test_an_interruption_starts_nothing_more() -> None:
+    started: list[str] = []
+
+    def work(m: Matrix) -> None:
+        started.append(m.tensor)
+
+    tasks = run(many(*[3] * 50), work, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in tasks:
+            raise KeyboardInterrupt
+    tasks.close()  # type: ignore[attr-defined]
+    assert len(started) < 5
+
+
+def test_a_fault_in_the_work_reaches_the_caller() -> None:
+    def work(_: Matrix) -> None:
+        raise ValueError("fault")
+
+    with pytest.raises(ValueError, match="fault"):
+        list(run(many(3, 4), work))
+    assert processors() >= 1
