@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import checkpoint, tensors
 
 import modescope.scanning as scanning_module
+from cases import checkpoint, tensors
 from modescope.errors import UnreadableError, UsageError
 from modescope.matrix import Matrix
 from modescope.result import Scan

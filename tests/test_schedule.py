@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from matrices_cases import as_matrix
 from threadpoolctl import threadpool_info
 
+from matrices_cases import as_matrix
 from modescope.matrix import Matrix
 from modescope.schedule import budget, load, processors, run
 from modescope.spectrum import decompose
@@ -73,9 +73,7 @@ def test_an_interruption_starts_nothing_more() -> None:
         started.append(m.tensor)
 
     tasks = run(many(*[3] * 50), work, workers=1)
-    with pytest.raises(KeyboardInterrupt):
-        for _ in tasks:
-            raise KeyboardInterrupt
+    next(tasks)
     tasks.close()  # type: ignore[attr-defined]
     assert len(started) < 5
 

@@ -3,12 +3,12 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from matrices_cases import as_matrix, orthogonal, planted
-from tolerance import tol
 
+from matrices_cases import as_matrix, orthogonal, planted
 from modescope.errors import MatrixError, UsageError
 from modescope.matrix import Blocks, Convolution, Product
 from modescope.spectrum import Spectrum, decompose, signed
+from tolerance import tol
 
 
 @pytest.mark.parametrize("shape", [(60, 40), (40, 60), (50, 50)])

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from modescope.errors import UsageError
 from modescope.result import Row, Scan
+from modescope.weightwatcher import HALVED
 from modescope.weightwatcher import row as weightwatcher_row
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+POSITION = "position "  # how the views of a convolution's kernel positions begin
 
 
 def frame(scan: Scan, names: str) -> "DataFrame":
@@ -31,9 +35,15 @@ def _ours(row: Row) -> dict[str, Any]:
 
 
 def _theirs(scan: Scan) -> list[dict[str, Any]]:
-    """One row per layer: rows of one tensor and one kind are slices of that layer."""
+    """One row per layer, in that tool's scalings: kernel positions are pooled and, as there, their eigenvalues halved."""
     layers: dict[str, list[Row]] = {}
     for row in scan.rows:
         if row.status == "ok":
-            layers.setdefault(row.name if row.view.startswith("slice") else f"{row.name} {row.view}", []).append(row)
-    return [weightwatcher_row([row.s for row in rows], rows[0].shape, rows[0].name) for rows in layers.values()]
+            pooled = row.view.startswith(POSITION)
+            layers.setdefault(row.name if pooled else f"{row.name} {row.view}", []).append(row)
+    return [
+        weightwatcher_row(
+            [row.s for row in rows], rows[0].shape, rows[0].name, scale=HALVED if rows[0].view.startswith(POSITION) else 1.0
+        )
+        for rows in layers.values()
+    ]

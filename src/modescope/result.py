@@ -243,11 +243,12 @@ def _notes(scan: Scan) -> Iterator[Note]:
     counts = scan.summary()
     said = f"{len(scan.rows)} matrices, {counts['failed']} of them without numbers; {counts['skipped']} tensors skipped"
     yield Note(said + ("." if scan.complete else "; interrupted before the rest."))
+    chance = f"{scan.options['level']:g}"
     yield Note(
-        f"Signal modes: singular values above the noise edge, at a chance of {scan.options['level']:g} that pure noise shows any in "
-        "the whole network. MP fit: up to 1 noise follows the Marchenko-Pastur law, above 2.5 it does not, and the "
-        "count describes, it does not test. Alpha ± standard error: exponent of the tail of s², as if its values were independent. Dash: "
-        "the number means nothing there."
+        f"Signal modes: singular values above the noise edge, at a chance of {chance} that pure noise shows any in the network. "
+        "MP fit: up to 1 the noise follows the Marchenko-Pastur law; above 2.5 it does not, and the count describes, it does not "
+        "test. Alpha ± standard error: exponent of the tail of s², as if its values were independent. Dash: the number means "
+        "nothing there."
     )
     reasons: dict[str, int] = {}
     for skip in scan.skipped:
