@@ -28,7 +28,7 @@ def operand_digest(operand: Operand) -> str:
         turned = array.ndim == 2 and not array.flags.c_contiguous and array.flags.f_contiguous
         flat = np.ascontiguousarray(array.T if turned else array)
         digest.update(f"{array.dtype.name} {array.shape} {turned}".encode())
-        digest.update(flat.reshape(-1).view(np.uint8))
+        digest.update(flat.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -81,10 +81,10 @@ def survey(a: Array) -> Entries:
             shift = total / x.size if not sums[0] else shift
             x -= shift
             flat, square = x.ravel(order="K"), np.multiply(x, x, out=power).ravel(order="K")
-            sums += (x.size, flat.sum(), square.sum(), square @ flat, square @ square)
+            sums += np.array([x.size, flat.sum(), square.sum(), square @ flat, square @ square])
     if finite < count:
         return Entries(count, finite, math.nan, math.nan, math.nan, math.nan, 0, 0, math.nan)
-    mean, std, kurtosis = _moments(sums)
+    mean, std, kurtosis = _moments(sums, max(abs(low), abs(high)))
     ulp = _epsilon(a.dtype) / math.sqrt(12) * unit
     return Entries(
         count=count,
@@ -123,12 +123,12 @@ def _unit(a: Array) -> float:
     return 2.0 ** math.frexp(peak)[1] if 0 < peak < math.inf else 1.0
 
 
-def _moments(sums: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean, standard deviation and excess kurtosis from sums of powers 0 to 4."""
+def _moments(sums: NDArray[np.float64], peak: float) -> tuple[float, float, float]:
+    """Mean, standard deviation and excess kurtosis from sums of powers 0 to 4; a spread that float64 cannot resolve is none."""
     count, first, second, third, fourth = (float(value) for value in sums)
     m = first / count
     variance = max(second / count - m * m, 0.0)
-    if variance <= 1e-28 * (second / count):
+    if math.sqrt(variance) <= 1e-16 * peak:
         return m, 0.0, 0.0
     central = fourth / count - 4 * m * third / count + 6 * m * m * second / count - 3 * m**4
     return m, math.sqrt(variance), central / variance**2 - 3.0

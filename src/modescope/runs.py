@@ -187,7 +187,7 @@ def _journalled(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _packed(array: Values) -> dict[str, Any]:
-    return {"shape": list(array.shape), "float64": base64.b64encode(np.ascontiguousarray(array)).decode("ascii")}
+    return {"shape": list(array.shape), "float64": base64.b64encode(np.ascontiguousarray(array).data).decode("ascii")}
 
 
 def _unpacked(packed: Mapping[str, Any]) -> Values:

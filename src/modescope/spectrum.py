@@ -7,6 +7,7 @@
 - Values closer than `1e-6 * s[0]` form a group: its subspace means something, the single vectors inside do not.
 """
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -162,6 +163,7 @@ def _check(matrix: Matrix, a: Array) -> Entries:
 
 
 def _check_parts(matrix: Matrix, operand: Product | Blocks | Convolution) -> None:
+    """The same for a matrix that is not formed: its parts fit together, make the declared shape, and are finite."""
     parts: tuple[Array, ...]
     match operand:
         case Product():
@@ -169,12 +171,17 @@ def _check_parts(matrix: Matrix, operand: Product | Blocks | Convolution) -> Non
             shape = (operand.left.shape[0], operand.right.shape[1])
             if operand.left.shape[1] != operand.right.shape[0]:
                 raise MatrixError(f"{matrix}: factors of shapes {operand.left.shape} and {operand.right.shape} do not multiply.")
-            if shape != matrix.shape:
-                raise MatrixError(f"{matrix}: expected shape {matrix.shape}, read factors that multiply to {shape}.")
         case Blocks():
             parts = (operand.blocks,)
+            count, out, inn = operand.blocks.shape
+            shape = (count * out, count * inn)
         case Convolution():
             parts = (operand.kernel,)
+            positions = math.prod(operand.grid)
+            outputs = math.prod(n // t for n, t in zip(operand.grid, operand.stride, strict=True))
+            shape = (operand.kernel.shape[0] * outputs, operand.kernel.shape[1] * operand.groups * positions)
+    if shape != matrix.shape:
+        raise MatrixError(f"{matrix}: expected shape {matrix.shape}, read parts that make {shape}.")
     for part in parts:
         if not part.size:
             raise MatrixError(f"{matrix}: no entries, shape {part.shape}.")

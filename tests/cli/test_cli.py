@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import checkpoint, tensors
 from safetensors.numpy import save_file
 
+from cases import checkpoint, tensors
 from modescope.cli import _run
 from modescope.registry import modules
 from modescope.shipped import demo_path
@@ -145,7 +145,7 @@ def test_unsafe_pickles_are_refused_and_not_run(tmp_path: Path, capsys: pytest.C
 
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "executed"),)  # noqa: PTH102
+            return os.mkdir, (str(tmp_path / "executed"),)
 
     (tmp_path / "evil.bin").write_bytes(pickle.dumps({"a.weight": Evil()}))
     assert _run(["scan", str(tmp_path / "evil.bin"), "-q"]) == 4

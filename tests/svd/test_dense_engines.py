@@ -6,9 +6,9 @@ from functools import partial
 import ml_dtypes
 import numpy as np
 import pytest
-from matrices_cases import planted
 
 import modescope.svd.policy as policy_module
+from matrices_cases import planted
 from modescope.matrix import Array
 from modescope.svd import Factors
 from modescope.svd.device import on

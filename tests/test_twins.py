@@ -1,0 +1,182 @@
+import gc
+import threading
+import weakref
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from modescope import twins
+from modescope.laws import noise
+from modescope.outliers import live
+from modescope.spectrum import decompose
+from spectrum_cases import gaussian, matrix, planted, row_scales, spectrum, student
+
+
+def draws(kind, a, count=4, seed=0):
+    return [np.array(twin) for twin in islice(kind(a.copy(), np.random.default_rng(seed)), count)]
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (30, 40), (1, 9), (64, 3)])
+def test_permuted_twins_have_the_same_entries_in_other_places(shape):
+    a = gaussian(*shape, 0).astype(np.float32)
+    found = draws(twins.permuted, a)
+    for twin in found:
+        assert np.array_equal(np.sort(twin.ravel()), np.sort(a.ravel()))
+        assert not np.array_equal(twin, a)
+    assert len({twin.tobytes() for twin in found}) == 4
+
+
+def test_flipped_twins_keep_every_modulus():
+    a = gaussian(30, 40, 0).astype(np.float32)
+    for twin in draws(twins.flipped, a):
+        assert np.array_equal(np.abs(twin), np.abs(a))
+        assert 0.4 < (twin == a).mean() < 0.6
+
+
+def test_twins_permuted_in_rows_keep_every_row():
+    a = gaussian(30, 40, 0).astype(np.float32)
+    for twin in draws(twins.permuted_in_rows, a):
+        assert np.array_equal(np.sort(twin, axis=1), np.sort(a, axis=1))
+        assert not np.array_equal(twin, a)
+
+
+@pytest.mark.parametrize("shape", [(50, 50), (30, 100)])
+@pytest.mark.parametrize("heavy", [True, False])
+def test_riffled_twins_are_as_good_as_independent_ones(shape, heavy):
+    a = (student(*shape, 2.5, 0) if heavy else gaussian(*shape, 0)).astype(np.float32)
+    tops = np.array(
+        [[np.linalg.norm(twin.astype(np.float64), 2) for twin in draws(twins.permuted, a, 4, seed)] for seed in range(250)]
+    )
+    correlation = np.corrcoef(tops.T)[np.triu_indices(4, 1)]
+    assert np.abs(correlation).max() < 4.0 / np.sqrt(250)
+    random = np.random.default_rng(9)
+    uniform = np.array([np.linalg.norm(random.permutation(a.ravel()).reshape(shape), 2) for _ in range(500)])
+    error = np.hypot(tops[:, 1:].std() / np.sqrt(750), uniform.std() / np.sqrt(500))
+    assert abs(tops[:, 1:].mean() - uniform.mean()) < 4 * error
+    assert tops[:, 1:].std() == pytest.approx(uniform.std(), rel=0.2)
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (200, 30), (30, 200), (3, 9), (300, 300)])
+@pytest.mark.parametrize("heavy", [True, False])
+def test_the_largest_eigenvalue_is_found(shape, heavy):
+    a = (student(*shape, 2.5, 0) if heavy else gaussian(*shape, 0)).astype(np.float32)
+    exact = np.linalg.norm(a.astype(np.float64), 2) ** 2
+    assert twins._largest(a, np.random.default_rng(0)) == pytest.approx(exact, rel=3e-4)
+
+
+def test_the_largest_eigenvalue_of_a_matrix_of_rank_one_and_of_a_flat_one_is_found():
+    for a in (np.outer(np.arange(1, 30), np.ones(20)), np.eye(30)):
+        exact = np.linalg.norm(a, 2) ** 2
+        assert twins._largest(a.astype(np.float32), np.random.default_rng(0)) == pytest.approx(exact, rel=1e-4)
+
+
+def test_ratios_are_those_of_the_full_definition():
+    found = spectrum(student(120, 100, 3, 0))
+    part = live(found)
+    quick = twins.ratios(found, part, twins.permuted, draws=15, seed=0, level=0.01)
+    random = np.random.default_rng(1)
+    centred = student(120, 100, 3, 0) - part.mean
+    slow = []
+    for _ in range(60):
+        values = np.linalg.svd(random.permutation(centred.ravel()).reshape(120, 100), compute_uv=False) ** 2
+        slow.append(values[0] / noise.fit(values, 120, level=0.01).threshold)
+    assert np.mean(quick) == pytest.approx(np.mean(slow), abs=4 * np.std(slow) / np.sqrt(15))
+    assert max(quick) <= max(slow) + 2 * np.std(slow)
+
+
+def test_gaussian_noise_needs_no_calibration_and_heavy_or_sparse_noise_does():
+    random = np.random.default_rng(0)
+    sparse = gaussian(200, 200, 1) * (random.random((200, 200)) < 0.05)
+    huge = gaussian(200, 200, 2)
+    huge[0, 0] = 15.0
+    needs = [twins.needs_calibration(live(spectrum(a))) for a in (gaussian(200, 200, 0), student(200, 200, 3, 0), sparse, huge)]
+    assert needs == [False, True, True, True]
+
+
+@pytest.mark.parametrize("kind", [twins.permuted, twins.flipped])
+def test_noise_whose_edge_holds_is_not_raised_by_much(kind):
+    found = spectrum(gaussian(200, 200, 0))
+    assert 1.0 <= twins.inflation(found, live(found), kind, draws=19, seed=0, level=0.01) < 1.05
+
+
+def test_signs_raise_the_edge_of_unequal_rows_and_permutation_does_not():
+    found = spectrum(row_scales(200, 200, 0.4, 0))
+    factors = [twins.inflation(found, live(found), kind, draws=5, seed=0, level=0.01) for kind in (twins.permuted, twins.flipped)]
+    assert factors[0] < 1.1
+    assert factors[1] > 1.3
+
+
+def test_twins_are_drawn_once_for_a_spectrum_even_by_two_threads(monkeypatch):
+    found = spectrum(student(60, 50, 3, 0))
+    part, calls, true = live(found), [], twins.ratios
+    monkeypatch.setattr(twins, "ratios", lambda *args, **kwargs: calls.append(1) or true(*args, **kwargs))
+    results = []
+
+    def ask(seed):
+        results.append(twins.inflation(found, part, twins.permuted, draws=5, seed=seed, level=0.01))
+
+    threads = [threading.Thread(target=ask, args=(0,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(calls), len(set(results))) == (1, 1)
+    ask(1)
+    assert len(calls) == 2
+
+
+def test_a_spectrum_is_not_kept_alive_by_its_twins():
+    found = spectrum(student(60, 50, 3, 0))
+    twins.inflation(found, live(found), twins.permuted, draws=2, seed=0, level=0.01)
+    reference = weakref.ref(found)
+    del found
+    gc.collect()
+    assert reference() is None
+
+
+def test_names_and_seed_make_the_twins_and_the_weights_stay_as_they_were():
+    a = student(60, 50, 3, 0)
+    before = a.tobytes()
+
+    def ratios(name, seed):
+        found = decompose(matrix(a, name))
+        return twins.ratios(found, live(found), twins.permuted, draws=3, seed=seed, level=0.01)
+
+    assert ratios("a", 0) == ratios("a", 0)
+    assert ratios("a", 0) != ratios("b", 0)
+    assert ratios("a", 0) != ratios("a", 1)
+    assert a.tobytes() == before
+
+
+@pytest.mark.parametrize("c", [1e-20, 1e20, 1e-140, 1e140])
+def test_ratios_ignore_the_scale(c):
+    a = student(60, 50, 3, 0)
+    one, other = spectrum(a), spectrum(c * a)
+    found = [twins.ratios(x, live(x), twins.permuted, draws=3, seed=0, level=0.01) for x in (one, other)]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(400, 400), (64, 576), (600, 300)])
+def test_independent_entries_of_any_law_show_outliers_no_more_often_than_their_twins_allow(shape):
+    from modescope.measures import bulk
+
+    def sparse(seed):
+        random = np.random.default_rng(seed)
+        return random.standard_normal(shape) * (random.random(shape) < 0.1)
+
+    laws = [
+        sparse,
+        lambda seed: student(*shape, 5, seed),
+        lambda seed: student(*shape, 4, seed),
+        lambda seed: student(*shape, 2.5, seed),
+    ]
+    for law in laws:
+        shares = [bulk.analyze(spectrum(law(seed))).outliers > 0 for seed in range(60)]
+        assert np.mean(shares) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+
+
+def test_planted_signal_is_not_hidden_by_its_own_energy():
+    found = spectrum(planted(200, 200, [300.0, 200.0, 100.0], 0))
+    assert twins.inflation(found, live(found), twins.permuted, draws=19, seed=0, level=0.01) < 1.1
