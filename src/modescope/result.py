@@ -213,7 +213,7 @@ class Scan:
 
 
 def _line(row: Row) -> tuple[Cell, ...]:
-    name = row.name if _usual(row.view) else f"{row.name} {row.view}"
+    name = row.name if row.view in ("dense", "unfolding", row.kind) else f"{row.name} {row.view}"
     numbers = [row.number(measure, field) if measure in row.measures else None for _, measure, field in COLUMNS]
     remarks = list(_remarks(row)) if row.status == "ok" else [row.status]
     return (name, row.kind, "×".join(map(str, row.shape)), row.dtype, *numbers, "; ".join(remarks))
@@ -232,11 +232,6 @@ def _remarks(row: Row) -> Iterator[str]:
             yield f"{measure}: {row.measures[measure].status}"
     if row.note:
         yield row.note
-
-
-def _usual(view: str) -> bool:
-    """Whether a view goes without saying in a table: the one view of its kind."""
-    return view in ("dense", "unfolding", "transposed")
 
 
 def _notes(scan: Scan) -> Iterator[Note]:

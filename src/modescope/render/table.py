@@ -1,6 +1,7 @@
 """Aligned tables for the terminal."""
 
 import io
+from textwrap import fill
 from typing import assert_never
 
 from rich import box
@@ -13,6 +14,8 @@ from modescope.blocks import Block, Note, Table
 from modescope.render._plain import cell, plain
 from modescope.report import Report
 
+LINE = 110  # characters of a note's line; tables are as wide as their content
+
 
 def render(report: Report, /) -> str:
     """Tables as wide as their content, without colour, so that a pipe gets what a person saw."""
@@ -24,7 +27,7 @@ def _text(block: Block) -> str:
         case Table():
             return _grid(block)
         case Note():
-            return plain(block.text)
+            return fill(plain(block.text), width=LINE, break_long_words=False, break_on_hyphens=False)
         case _:
             assert_never(block)
 
