@@ -1,5 +1,6 @@
 """Which values of a spectrum noise cannot explain, by theory alone: the part of a matrix to judge, and the fit of its noise."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +12,8 @@ from modescope.matrix import Array, Blocks, Convolution, Matrix, Product
 from modescope.spectrum import Spectrum
 from modescope.svd import Values
 
-SPARE = 3  # values below the tolerance, beyond those noise itself puts there, that are not yet a rank defect
+RANGE = (1e-150, 1e150)  # of a singular value whose square is a number
+SPARE, SPARE_SHARE = 3, 0.02  # values below the tolerance, beyond those noise puts there, that are not yet a rank defect
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +75,29 @@ def live(spectrum: Spectrum) -> Live | str:
     if m - rank > marchenko_pastur.WINDOW[0] * m:
         return _rank_defect(rank, m)
     unit = float(s[0])
+    if not RANGE[0] < unit < RANGE[1]:
+        return f"largest value {unit:.2g}: the squares of such values leave the range of floating-point numbers"
     # moments of all entries to those of the live ones: the sums stay, the count shrinks
     share = n * m / entries.count
-    mean = entries.mean / share
-    std = float(np.sqrt(max((entries.std**2 + entries.mean**2) / share - mean**2, 0.0)))
-    kurtosis = entries.kurtosis if share == 1.0 else (entries.kurtosis + 3) * share - 3
+    if share == 1.0:
+        mean, std, kurtosis = entries.mean, entries.std, entries.kurtosis
+    else:
+        mean, kurtosis = entries.mean / share, (entries.kurtosis + 3) * share - 3
+        std = math.sqrt(max((entries.std**2 + entries.mean**2) / share - mean**2, 0.0))
     return Live((s[:m] / unit) ** 2, unit, out, in_, mean, std, entries.extreme, kurtosis)
 
 
 def fit(spectrum: Spectrum, part: Live, *, level: float) -> noise.Noise | str:
     """Noise and outliers of the live part, in units of `part.unit`, or a sentence: it has too low a rank to be noise."""
-    found = noise.fit(part.values, part.n, level=level)
     tolerance = (spectrum.tolerance / part.unit) ** 2
     missing = int((part.values <= tolerance).sum())
-    if missing > SPARE + found.m * float(marchenko_pastur.cdf(tolerance / (found.n * found.sigma**2), found.m / found.n)):
+    sigma = marchenko_pastur.scale(part.values[::-1], part.n)
+    expected = part.m * float(marchenko_pastur.cdf(tolerance / (part.n * sigma**2), part.m / part.n))
+    if missing > SPARE + SPARE_SHARE * part.m + expected:
         return _rank_defect(part.m - missing, part.m)
+    found = noise.fit(part.values, part.n, level=level)
+    if found.outliers > part.m - found.m:
+        return f"fewer than {noise.LEAST} of {part.m} values lie below the outliers: no noise bulk"
     return found
 
 

@@ -2,7 +2,8 @@
 
 A twin's *ratio* is its largest eigenvalue over the test edge of its own noise. Where the theory of the edge holds for the entries
 the ratio stays below 1; where they are heavy-tailed, sparse or a few are huge it does not, and the edge of the matrix is raised by
-as much. The ratio cancels the energy that signal adds to a twin.
+as much. The ratio cancels the energy that signal adds to the noise of a twin, so it is too lenient with huge entries where strong
+modes hold most of the energy.
 """
 
 import math
@@ -28,6 +29,8 @@ DRAWS = 19  # pure noise exceeds the largest of 19 ratios with probability 1/20
 EXTREME = 0.6  # of the strength at which a single entry becomes a spike
 KURTOSIS = 0.4  # times the cube root of the short side: the edge moves by a quarter of its own width
 STEPS = 60  # of Lanczos, at most
+PIECE = 1 << 16  # entries of a riffle moved at a time
+EXHAUSTED = 1e-5  # relative size of a further step that is rounding: the vectors so far span all there is
 CONVERGED = 3e-3  # residual over value: the value itself is then right to the square of that over the gap, some 1e-5 to 1e-4
 
 
@@ -97,10 +100,13 @@ def ratios(spectrum: Spectrum, part: Live, kind: Kind, *, draws: int, seed: int,
     dense = live_entries(matrix, part)
     dense -= dense.dtype.type(part.mean)  # or every twin would have the spike of the mean, and hide it
     dense /= part.std
-    twins = kind(np.ascontiguousarray(dense, dtype=np.float32), random)
+    dense = np.ascontiguousarray(dense, dtype=np.float32)  # of float64 no copy is kept
+    twins = kind(dense, random)
     first = gram(next(twins)).s ** 2
     found = noise.fit(first, part.n, level=level)
     rest = (_largest(next(twins), random) for _ in range(draws - 1))
+    if found.threshold == 0:
+        return [math.inf] * draws  # so sparse that a twin has no bulk: nothing of such a matrix can be called an outlier
     return [float(value) / found.threshold for value in (first[0], *rest)]
 
 
@@ -119,9 +125,21 @@ _known: WeakKeyDictionary[Spectrum, _Known] = WeakKeyDictionary()
 def _riffle(flat: Entries32, random: np.random.Generator) -> Entries32:
     width = min(flat.size, int(math.sqrt(flat.size) * 2 ** random.uniform(-1, 1)) + 1)
     length = flat.size // width
-    whole = width * length
-    cut = np.concatenate((flat[:whole].reshape(length, width).T.ravel(), flat[whole:]))
-    return np.roll(cut, int(random.integers(flat.size)))
+    table = flat[: width * length].reshape(length, width)
+    turn = int(random.integers(flat.size))
+    # the columns are written where the turn takes them, some at a time: a whole copy of the entries less in memory
+    turned, some = np.empty_like(flat), max(1, PIECE // length)
+    for left in range(0, width, some):
+        _put(turned, turn + left * length, table[:, left : left + some].T.ravel())
+    _put(turned, turn + width * length, flat[width * length :])
+    return turned
+
+
+def _put(ring: Entries32, at: int, piece: Entries32) -> None:
+    at %= ring.size
+    first = min(piece.size, ring.size - at)
+    ring[at : at + first] = piece[:first]
+    ring[: piece.size - first] = piece[first:]
 
 
 def _largest(a: Entries32, random: np.random.Generator) -> float:
@@ -139,10 +157,11 @@ def _largest(a: Entries32, random: np.random.Generator) -> float:
         for _ in range(2):
             w -= (basis[: j + 1] @ w) @ basis[: j + 1]
         below[j] = np.linalg.norm(w)
-        if j % 5 == 4 or j == steps - 1:
+        exhausted = below[j] <= EXHAUSTED * diagonal[: j + 1].max()
+        if j % 5 == 4 or j == steps - 1 or exhausted:
             values, vectors = np.linalg.eigh(np.diag(diagonal[: j + 1]) + np.diag(below[:j], 1) + np.diag(below[:j], -1))
             top = float(values[-1])
-            if below[j] * abs(vectors[-1, -1]) < CONVERGED * top:
+            if exhausted or below[j] * abs(vectors[-1, -1]) < CONVERGED * top:
                 break
         basis[j + 1] = w / below[j]
     return top

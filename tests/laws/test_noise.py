@@ -100,6 +100,7 @@ def test_outliers_are_exactly_the_values_above_the_threshold():
     values = eigenvalues(planted(300, 200, np.linspace(1.2, 3, 12) * visible(300, 200), 2))
     found = noise.fit(values, 300, level=0.05)
     assert found.outliers == (values > found.threshold).sum()
+    assert found.threshold == noise.edge(300 - found.outliers, 200 - found.outliers, found.sigma, level=0.05)
 
 
 def test_the_first_test_and_its_probability_agree():

@@ -10,12 +10,14 @@ at q = 1, where the density is unbounded at zero.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
 
+SETTLED = 1e-9  # last Newton step for an angle: the error left is its square; waiting for less would chase rounding
 WINDOW = (0.2, 0.8)  # share of the values `scale` looks at: rank defects lie below, weak spikes above
 
 
@@ -74,7 +76,7 @@ def quantile(p: ArrayLike, q: float) -> Values:
         p: Shares in [0, 1].
         q: Aspect m / n in (0, 1].
     """
-    return 1 + q - 2 * math.sqrt(q) * np.cos(_angle_of_share(p, q))
+    return _value(_angle_of_share(p, q), q)
 
 
 def scale(values: Values, n: int) -> float:
@@ -89,8 +91,7 @@ def scale(values: Values, n: int) -> float:
     """
     m = values.size
     low, high = math.floor(WINDOW[0] * m), math.ceil(WINDOW[1] * m)
-    mean = _partial_mean(_angle_of_share([low / m, high / m], m / n))
-    return math.sqrt(float(values[low:high].sum()) / (n * m * float(mean[1] - mean[0])))
+    return math.sqrt(float(values[low:high].sum()) / (n * m * _mean_between(low, high, m, n)))
 
 
 def distance(values: Values, n: int, sigma: float) -> float:
@@ -102,6 +103,8 @@ def distance(values: Values, n: int, sigma: float) -> float:
         sigma: Standard deviation of an entry.
     """
     m = values.size
+    if sigma == 0:
+        return 1.0  # the law is a point at zero
     law = cdf(values / (n * sigma**2), m / n)
     rank = np.arange(m + 1) / m
     return float(max((rank[1:] - law).max(), (law - rank[:-1]).max()))
@@ -126,6 +129,12 @@ def _angle(x: ArrayLike, q: float) -> Values:
     return 2 * np.arctan2(np.sqrt(x - a), np.sqrt(b - x))
 
 
+def _value(t: Values, q: float) -> Values:
+    """The inverse of `_angle`: `1 + q - 2 sqrt(q) cos(t)` without its cancellation near zero."""
+    x: Values = (1 - math.sqrt(q)) ** 2 + 4 * math.sqrt(q) * np.sin(t / 2) ** 2
+    return x
+
+
 def _cdf(t: Values, q: float) -> Values:
     root = math.sqrt(q)
     inner = np.arctan2((1 + root) * np.sin(t / 2), (1 - root) * np.cos(t / 2))
@@ -138,6 +147,13 @@ def _partial_mean(t: Values) -> Values:
     return mean
 
 
+@lru_cache(maxsize=1 << 12)  # a scan asks for the same shapes again and again, and the search for the angles is most of a fit
+def _mean_between(low: int, high: int, m: int, n: int) -> float:
+    """Mean of the law between the shares `low / m` and `high / m`, as a part of the whole mean 1."""
+    below, above = _partial_mean(_angle_of_share([low / m, high / m], m / n))
+    return float(above - below)
+
+
 def _angle_of_share(p: ArrayLike, q: float) -> Values:
     """Invert `_cdf` by Newton steps that fall back to halving the bracket wherever they would leave it."""
     p = np.asarray(p, dtype=np.float64)
@@ -146,11 +162,13 @@ def _angle_of_share(p: ArrayLike, q: float) -> Values:
     for _ in range(100):
         error = _cdf(t, q) - p
         low, high = np.where(error < 0, t, low), np.where(error < 0, high, t)
-        x = 1 + q - 2 * math.sqrt(q) * np.cos(t)
+        x = _value(t, q)
         slope = 2 * np.sin(t) ** 2 / (math.pi * np.where(x > 0, x, 1.0))
         step = t - error / np.where(slope > 0, slope, 1.0)
-        after: Values = np.where((step > low) & (step < high) & (slope > 0), step, (low + high) / 2)
-        if np.all(np.abs(after - t) <= 4e-16 * math.pi):
+        # a step that lands on its own bracket, give or take rounding, has arrived
+        near = (step > low - SETTLED) & (step < high + SETTLED) & (slope > 0)
+        after: Values = np.where(near, np.clip(step, low, high), (low + high) / 2)
+        if np.all(np.abs(after - t) <= SETTLED):
             return after
         t = after
     return t
