@@ -24,7 +24,7 @@ class Inspection:
     """The contents of a checkpoint by its header.
 
     Attributes:
-        source: path, format, number of tensors, of parameters, and bytes.
+        source: path, format, number of tensors, of parameters, bytes, and the metadata that the file's writer left.
         tensors: Every tensor.
         matrices: What a scan would analyse.
         skipped: What it would not, and why.
@@ -62,6 +62,11 @@ class Inspection:
             Note(
                 f"{said['path'] or 'live object'}: {said['format']}, {said['tensors']} tensors, {said['parameters']:,} parameters, "
                 f"{said['bytes']:,} bytes"
+            ),
+            *(
+                [Note("Its writer says: " + "; ".join(f"{k}: {v}" for k, v in said["metadata"].items()))]
+                if said["metadata"]
+                else []
             ),
             Table(
                 f"{len(self.matrices)} matrices to analyse",
@@ -114,7 +119,7 @@ def inspect(
     try:
         checkpoint = open(source)
     except UnsafeError as error:
-        said = {"path": str(source), "format": "refused", "tensors": 0, "parameters": 0, "bytes": _size(source)}
+        said = {"path": str(source), "format": "refused", "tensors": 0, "parameters": 0, "bytes": _size(source), "metadata": {}}
         return Inspection(said, (), (), (), (Skip(str(source), (), str(error)),))
     matrices, skipped = select(checkpoint.tensors, chosen)
     said = {
@@ -123,6 +128,7 @@ def inspect(
         "tensors": len(checkpoint.tensors),
         "parameters": sum(tensor.size for tensor in checkpoint.tensors),
         "bytes": sum(nbytes(tensor) for tensor in checkpoint.tensors),
+        "metadata": dict(checkpoint.metadata),
     }
     return Inspection(said, checkpoint.tensors, matrices, (*checkpoint.skipped, *skipped))
 

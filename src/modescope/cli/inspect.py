@@ -9,10 +9,10 @@ from modescope.cli._options import output, selection
 
 
 @click.command("inspect", short_help="What a checkpoint holds; reads no weights.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH")
 @selection
 @output
-def command(path: Path, form: str, as_json: bool, output: Path | None, **selected: Any) -> int:
+def command(path: str, form: str, as_json: bool, output: Path | None, **selected: Any) -> int:
     """What the file or folder PATH is, its tensors, which matrices would be analysed and which not, and why."""
     from modescope.cli import UNSAFE
     from modescope.cli._write import check, write

@@ -10,7 +10,7 @@ from modescope.cli._options import output, selection
 
 
 @click.command("scan", short_help="Spectra and measures of every matrix.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH")
 @selection
 @click.option("--level", default=0.01, show_default=True, help="Probability that a network of pure noise shows any signal mode.")
 @click.option("--seed", default=0, show_default=True, help="Derives every random twin and resample.")
@@ -47,7 +47,7 @@ from modescope.cli._options import output, selection
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @output
 def command(
-    path: Path,
+    path: str,
     settings: tuple[str, ...],
     conditions: tuple[str, ...],
     values: bool,
