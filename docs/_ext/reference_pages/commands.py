@@ -1,0 +1,42 @@
+"""Every command of the command line with its arguments and options, from click."""
+
+import click
+
+from modescope.cli import commands
+from reference_pages import UndocumentedError
+from reference_pages._markdown import code, paragraphs, prose, table
+
+
+def page() -> str:
+    context = click.Context(commands, info_name="modescope")
+    parts = []
+    for name in commands.list_commands(context):
+        command = commands.get_command(context, name)
+        assert command is not None
+        parts.append(_command(name, command, context))
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: click.Command, parent: click.Context) -> str:
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = f"modescope {name} {' '.join(command.collect_usage_pieces(context))}"
+    rows = [_option(name, option, context) for option in command.params if isinstance(option, click.Option)]
+    return "\n\n".join(
+        (
+            f"(command-{name})=\n## modescope {name}",
+            paragraphs(command.help or ""),
+            f"```text\n{usage}\n```",
+            table(("option", "default", "meaning", "environment", "setting"), rows),
+        )
+    )
+
+
+def _option(command: str, option: click.Option, context: click.Context) -> tuple[str, ...]:
+    if not option.help:
+        raise UndocumentedError(f"command line: {command} {option.opts[0]} has no help.")
+    value = "" if option.is_flag else f" {option.make_metavar(context)}"
+    name = ", ".join(code(f"{text}{value}") for text in sorted(option.opts, key=len, reverse=True))
+    default = "" if option.is_flag or option.multiple or option.default is None else str(option.default)
+    if not isinstance(option.default, int | float | str):
+        default = ""
+    return name, code(default), prose(option.help), code(f"MODESCOPE_{command}_{option.name}".upper()), code(option.name or "")
