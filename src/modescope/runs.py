@@ -28,7 +28,7 @@ ARRAY_NAMES = ("s", "u", "vh")
 class Journal:
     """Finished rows of one run folder by their key, appended to as the run goes on.
 
-    A key says what a row was computed from and how; see `scan.key`. It is the whole test of whether a row may be used again.
+    A key says what a row was computed from and how: hash, view, options, version. It alone decides whether a row may be used again.
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:

@@ -197,6 +197,22 @@ def test_settings_come_from_environment_and_project_file(
     assert options("--seed", "6")["seed"] == 6
 
 
+def test_settings_go_by_the_names_of_the_flags_and_unknown_ones_are_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "pyproject.toml"
+    settings.write_text('[tool.modescope.scan]\nfail-if = ["norms.spectral > 0"]\nquiet = true\n')
+    assert _run(["scan", str(demo_path())]) == 1
+    for wrong in ("[tool.modescope.scan]\nsede = 1\n", "[tool.modescope.scam]\nseed = 1\n", "[tool.modescope]\nscan = 3\n"):
+        settings.write_text(wrong)
+        assert _run(["scan", str(demo_path())]) == 2
+        assert "expected" in capsys.readouterr().err
+    settings.unlink()
+    monkeypatch.setenv("MODESCOPE_SCAN_FAIL_IF", "norms.spectral>0")
+    assert _run(["scan", str(demo_path()), "-q"]) == 1
+
+
 def test_a_broken_settings_file_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,11 +4,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from matrices_cases import as_matrix
 from modescope.laws import fixed_aspect, power_law
-from modescope.matrix import Matrix, Product
+from modescope.matrix import Convolution, Matrix, Product
 from modescope.measures.tail import Result, analyze
 from modescope.quantity import quantities
-from modescope.spectrum import Spectrum
+from modescope.spectrum import Spectrum, decompose
 from tail_cases import matrix, noise_values, of_matrix, of_values, pareto, with_values
 
 NOISE = "noise: alpha has no meaning"
@@ -216,3 +217,11 @@ def test_farms_of_an_operand_never_formed_is_null():
 def test_farms_of_a_narrow_matrix_is_null():
     spectrum = Spectrum(matrix(gaussian(3, 40)), np.sqrt(np.sort(pareto(25, 2.0, 0))[::-1]))
     assert analyze(spectrum, farms=4).alpha_farms is None
+
+
+def test_the_values_of_an_operator_are_no_sample_with_a_tail() -> None:
+    kernel = np.random.default_rng(0).standard_normal((8, 4, 3, 3))
+    operator = as_matrix(Convolution(kernel, (8, 8), (1, 1), (1, 1)), shape=(512, 256))
+    result = analyze(decompose(operator))
+    assert result.alpha is None
+    assert "equal pairs" in result.status

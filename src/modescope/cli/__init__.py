@@ -27,13 +27,17 @@ class _Commands(click.Group):
     """The files of this folder; each is imported only when it is asked for, or listed by its first line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(item.name for item in iter_modules(__path__) if not item.name.startswith("_"))
+        return _names()
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             return None
         command: click.Command = import_module(f"{__name__}.{name}").command
         return command
+
+
+def _names() -> list[str]:
+    return sorted(item.name for item in iter_modules(__path__) if not item.name.startswith("_"))
 
 
 @click.group(cls=_Commands, context_settings={"auto_envvar_prefix": "MODESCOPE", "help_option_names": ["-h", "--help"]})
@@ -108,11 +112,19 @@ def _settings(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: cannot be read ({error}).") from error
     if not isinstance(found, dict):
         raise UsageError(f"{path}: expected [tool.modescope] to be a table.")
-    return {
-        name: {key.replace("-", "_"): value for key, value in table.items()}
-        for name, table in found.items()
-        if isinstance(table, dict)
-    }
+    return {name: _defaults(path, name, table) for name, table in found.items()}
+
+
+def _defaults(path: Path, name: str, table: Any) -> dict[str, Any]:
+    """The settings of one command by the names of its parameters; a word that is no option of it is an error."""
+    command = commands.get_command(click.Context(commands), name)
+    if command is None or not isinstance(table, dict):
+        raise UsageError(f"{path}: expected [tool.modescope.COMMAND] with one of {', '.join(_names())}, got {name!r}.")
+    known = {flag.removeprefix("--"): option.name for option in command.params for flag in option.opts if flag.startswith("--")}
+    for key in table:
+        if key.replace("_", "-") not in known:
+            raise UsageError(f"{path}: [tool.modescope.{name}] has no option {key!r}; expected one of {', '.join(known)}.")
+    return {str(known[key.replace("_", "-")]): value for key, value in table.items()}
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

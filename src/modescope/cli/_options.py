@@ -46,8 +46,8 @@ def output(command: Command) -> Command:
     """--format, --json, -o, --debug."""
     for option in reversed(
         [
-            click.option("--format", "form", type=Format(), default="table", show_default=True, help="How to write the result."),
-            click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+            click.option("--format", type=Format(), default="table", show_default=True, help="How to write the result."),
+            click.option("--json", is_flag=True, help="Short for --format json."),
             click.option(
                 "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to stdout."
             ),

@@ -19,13 +19,13 @@ def check(output: Path | None) -> None:
         raise UsageError(f"{output}: cannot be written (no such folder, or no permission).")
 
 
-def write(report: Report, form: str, *, as_json: bool, output: Path | None) -> None:
+def write(report: Report, form: str, output: Path | None = None) -> None:
     """Render and write; a file is replaced only when the whole text is there.
 
     Raises:
         UsageError: The file cannot be written.
     """
-    text: str = renderers()["json" if as_json else form].render(report)
+    text: str = renderers()[form].render(report)
     if output is None:
         stream = sys.stdout
         stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8"))

@@ -10,17 +10,18 @@ def command() -> int:
     import sys
 
     from modescope.cli._write import write
+    from modescope.report import Report
     from modescope.scanning import scan
     from modescope.shipped import demo_history, demo_path
 
     untrained, trained = scan(demo_history()[0]), scan(demo_path())
-    for title, result in (("Before training (epoch 0)", untrained), ("After training", trained)):
-        sys.stdout.write(f"{title}: {result.source['path']}\n\n")
-        write(result.report(), "table", as_json=False, output=None)
-        sys.stdout.write("\n")
+    sys.stdout.write(f"Before training: {untrained.source['path']}\n\n")
+    write(Report(untrained.report().blocks[:1], {}, ""), "table")  # the notes would be said twice
+    sys.stdout.write(f"\nAfter training: {trained.source['path']}\n\n")
+    write(trained.report(), "table")
     before, after = (sum(row.number("bulk", "outliers") or 0 for row in result) for result in (untrained, trained))
     sys.stdout.write(
-        f"Modes that stand out of the noise: {before} before training, {after} after it, at a chance of "
+        f"\nModes that stand out of the noise: {before} before training, {after} after it, at a chance of "
         f"{trained.options['level']:.0%} that a network of pure noise shows any.\n"
         f"Next: modescope scan {demo_path()} --json\n"
     )

@@ -12,7 +12,7 @@ from modescope.cli._options import output, selection
 @click.argument("path", metavar="PATH")
 @selection
 @output
-def command(path: str, form: str, as_json: bool, output: Path | None, **selected: Any) -> int:
+def command(path: str, format: str, json: bool, output: Path | None, **selected: Any) -> int:
     """What the file or folder PATH is, its tensors, which matrices would be analysed and which not, and why."""
     from modescope.cli import UNSAFE
     from modescope.cli._write import check, write
@@ -20,5 +20,5 @@ def command(path: str, form: str, as_json: bool, output: Path | None, **selected
 
     check(output)
     found = inspect(path, **selected)
-    write(found.report(), form, as_json=as_json, output=output)
+    write(found.report(), "json" if json else format, output)
     return UNSAFE if found.unsafe else 0

@@ -10,9 +10,9 @@ from modescope.cli._options import output
 @click.command("measures", short_help="Every measured number and option, explained.")
 @click.argument("names", nargs=-1, metavar="[MEASURE]...")
 @output
-def command(names: tuple[str, ...], form: str, as_json: bool, output: Path | None) -> None:
+def command(names: tuple[str, ...], format: str, json: bool, output: Path | None) -> None:
     """What each number of a scan means and when it means nothing, and the options that --set changes, for each MEASURE or all."""
     from modescope.cli._write import write
     from modescope.reference import reference
 
-    write(reference(names), form, as_json=as_json, output=output)
+    write(reference(names), "json" if json else format, output)

@@ -16,14 +16,12 @@ from modescope.cli._options import output, selection
 @click.option("--seed", default=0, show_default=True, help="Derives every random twin and resample.")
 @click.option(
     "--set",
-    "settings",
     multiple=True,
     metavar="MEASURE.OPTION=VALUE",
     help="Option of a measure, as tail.bootstrap=200. Repeatable.",
 )
 @click.option(
     "--fail-if",
-    "conditions",
     multiple=True,
     metavar="CONDITION",
     help="Exit with 1 if any row fulfils it, as 'tail.alpha > 6'. Repeatable.",
@@ -32,7 +30,7 @@ from modescope.cli._options import output, selection
 @click.option(
     "--vectors", default=0, show_default=True, metavar="K", help="Keep the vectors of the K largest modes in the run folder."
 )
-@click.option("--save", "save_to", type=click.Path(file_okay=False, path_type=Path), help="Run folder, written row by row.")
+@click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Run folder, written row by row.")
 @click.option(
     "--resume", is_flag=True, help="Continue in the run folder: rows of the same data, options and version are used again."
 )
@@ -48,13 +46,14 @@ from modescope.cli._options import output, selection
 @output
 def command(
     path: str,
-    settings: tuple[str, ...],
-    conditions: tuple[str, ...],
+    set: tuple[str, ...],
+    fail_if: tuple[str, ...],
     values: bool,
     memory: float | None,
     quiet: bool,
-    form: str,
-    as_json: bool,
+    format: str,
+    json: bool,
+    save: Path | None,
     output: Path | None,
     **options: Any,
 ) -> int:
@@ -70,18 +69,19 @@ def command(
     from modescope.scanning import Interrupted, scan
 
     check(output)
-    wanted = [parse(text) for text in conditions]
-    chosen = _settings(settings)
+    form = "json" if json else format
+    wanted = [parse(text) for text in fail_if]
+    chosen = _settings(set)
     budget = None if memory is None else int(memory * 1e9)
     try:
         with progress(quiet=quiet) as update:
-            result = scan(path, options=chosen, memory=budget, progress=update, **options)
+            result = scan(path, options=chosen, memory=budget, progress=update, save_to=save, **options)
     except Interrupted as stop:
-        write(stop.partial.report(values=values), form, as_json=as_json, output=output)
-        kept = "nothing is lost: continue with --resume" if options["save_to"] else "with --save it could be continued"
+        write(stop.partial.report(values=values), form, output)
+        kept = "nothing is lost: continue with --resume" if save else "with --save it could be continued"
         print(f"interrupted after {len(stop.partial)} matrices; {kept}.", file=sys.stderr)
         return INTERRUPTED
-    write(result.report(values=values), form, as_json=as_json, output=output)
+    write(result.report(values=values), form, output)
     held = [(condition, rows) for condition in wanted if (rows := rows_that_fulfil(condition, result))]
     for condition, rows in held:
         print(f"{condition} holds for {len(rows)} of {len(result)} matrices, first {rows[0].name!a}.", file=sys.stderr)
@@ -94,7 +94,7 @@ def command(
 
 def _settings(texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """`measure.option=value` with the value read as JSON, and as text where it is none."""
-    import json
+    from json import loads
 
     found: dict[str, dict[str, Any]] = {}
     for text in texts:
@@ -103,7 +103,7 @@ def _settings(texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         if not (equals and dot and measure and name):
             raise click.UsageError(f"--set {text!r}: expected a form like tail.bootstrap=200.")
         try:
-            found.setdefault(measure, {})[name] = json.loads(value)
+            found.setdefault(measure, {})[name] = loads(value)
         except ValueError:
             found.setdefault(measure, {})[name] = value
     return found

@@ -215,7 +215,7 @@ def analyze(spectrum: Spectrum, /, *, level: float = 0.01, tests: int = 1, seed:
         denoising_cut=cut * square,
         denoised_rank=int((part.values > cut).sum()),
         fit=_MOSTLY_OUTLIERS if 2 * found.outliers > part.m else _verdict(ratio),
-        calibration=f"{twins.DRAWS} permutation twins" if calibrated else "theory",
+        calibration=f"{twins.DRAWS} permutation twins, level 1/{twins.DRAWS + 1}" if calibrated else "theory",
     )
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from modescope import outliers
 from modescope.laws import fixed_aspect, marchenko_pastur, power_law, tail_alternatives, tail_resampling
+from modescope.matrix import Convolution
 from modescope.quantity import quantity
 from modescope.seeds import generator
 from modescope.spectrum import Spectrum
@@ -219,6 +220,8 @@ def _why_no_fit(spectrum: Spectrum, kept: Values) -> str:
         return "rank 1 by shape: one eigenvalue has no tail"
     if not spectrum.complete:
         return f"only the {spectrum.s.size} largest values were computed; where the tail begins needs all of them"
+    if spectrum.entries is None and isinstance(spectrum.matrix.read(), Convolution):
+        return "a convolution operator: its values come in equal pairs and are shared between frequencies, no tail of a sample"
     if kept.size < power_law.MINIMUM:
         return f"{kept.size} nonzero eigenvalues, {power_law.MINIMUM} needed"
     if kept[0] - kept[-1] <= 2.0 * spectrum.tolerance:  # rounding of the storage may move each value by the tolerance
