@@ -22,6 +22,7 @@ caption {{ text-align: left; font-weight: 600; padding: .5rem 0; }}
 th, td {{ padding: .2rem .8rem; text-align: left; white-space: nowrap; }}
 tr {{ border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }}
 td.number {{ text-align: right; }}
+td:last-child:not(.number) {{ white-space: normal; min-width: 18rem; }}
 p {{ max-width: 50rem; }}
 </style>
 {body}
