@@ -10,7 +10,7 @@ before its training:
 - in a `console` block every `$ modescope` command is run, `$ echo $?` gives its exit code, and what follows is what it prints. A
   line with nothing but `…` stands for any number of lines. Commands in `ELSEWHERE` are not run.
 
-A page that begins with a comment `% real: NAME` needs a downloaded model, which lies in the folder as `model`.
+A page that begins with a comment `% real: NAME` (in the README `<!-- real: NAME -->`) needs a downloaded model, which lies in the folder as `model`.
 """
 
 import io
@@ -34,6 +34,7 @@ from modescope.registry import modules
 from modescope.shipped import FOLDER, demo_history, demo_path
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = (
     "pip",
@@ -81,14 +82,14 @@ class Output:
 
 
 def pages() -> list[Path]:
-    """Every page of the documentation, but for the generated ones."""
+    """The README and every page of the documentation, but for the generated ones."""
     kept = (path for path in DOCS.rglob("*.md") if not {"_build", "generated"} & set(path.parts))
-    return sorted(kept)
+    return [ROOT / "README.md", *sorted(kept)]
 
 
 def model(page: Path) -> str:
     """The downloaded model that a page needs, or empty."""
-    found = re.match(r"% real: (\S+)", page.read_text(encoding="utf-8"))
+    found = re.match(r"(?:%|<!--) real: (\S+)", page.read_text(encoding="utf-8"))
     return found[1] if found else ""
 
 
@@ -246,7 +247,7 @@ def _shape(line: str) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Rewrite the outputs of the pages named, or of all."""
-    sys.path.insert(0, str(DOCS.parent / "tests"))
+    sys.path.insert(0, str(ROOT / "tests"))
     import pytest
 
     import real
@@ -257,13 +258,13 @@ def main(arguments: Sequence[str]) -> None:
                 try:
                     (Path(folder) / "model").symlink_to(next(real.path(name).rglob("config.json")).parent)
                 except pytest.skip.Exception as reason:
-                    print(f"left {page.relative_to(DOCS)}: {reason}")
+                    print(f"left {page.relative_to(ROOT)}: {reason}")
                     continue
             text = page.read_text(encoding="utf-8")
             new = rewritten(text, list(run(page, Path(folder))))
         if new != text:
             page.write_text(new, encoding="utf-8")
-            print(f"rewrote {page.relative_to(DOCS)}")
+            print(f"rewrote {page.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
