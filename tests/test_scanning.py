@@ -281,3 +281,28 @@ def test_the_input_is_never_written() -> None:
     scan(weights, options={"null": {"twins": 3}})
     for name, array in weights.items():
         np.testing.assert_array_equal(array, before[name])
+
+
+class _Source:
+    """Counts how often its numbers are read."""
+
+    def __init__(self, read):
+        self.read, self.count = read, 0
+
+    def __call__(self):
+        self.count += 1
+        return self.read()
+
+
+def test_numbers_mapped_from_a_file_are_let_go_and_others_are_read_once(tmp_path):
+    numbers = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
+    np.save(tmp_path / "a.npy", numbers)
+    mapped = _Source(lambda: np.load(tmp_path / "a.npy", mmap_mode="r").T)
+    made = _Source(lambda: numbers.T.copy())
+    for source, held in ((mapped, False), (made, True)):
+        matrix, digest = scanning_module._kept(Matrix("a", "dense", (40, 60), "float32", source), hashed=True)
+        assert source.count == 1
+        assert np.array_equal(matrix.read(), numbers.T)
+        assert (matrix.read() is matrix.read()) == held
+        assert (source.count == 1) == held
+        assert digest == scanning_module.operand_digest(source())

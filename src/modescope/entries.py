@@ -63,13 +63,17 @@ def survey(a: Array) -> Entries:
     squares = np.zeros(a.shape[0]), np.zeros(a.shape[1])  # sums of their squares
     sums = np.zeros(5)  # of powers 0..4 of the entry less the shift
     low, high, shift, finite = math.inf, -math.inf, 0.0, 0
+    power = np.empty(0)  # kept from chunk to chunk: fresh memory costs as much as the sweep that fills it
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for (rows, columns), x in _chunks(a):
-            x /= unit
+            if unit != 1.0:
+                x /= unit
             total = float(x.sum())
             finite += x.size if math.isfinite(total) else int(np.isfinite(x).sum())
             low, high = min(low, float(x.min())), max(high, float(x.max()))
-            power = (x.view(np.uint64) & EXPONENT).view(np.float64)
+            if power.shape != x.shape:
+                power = np.empty_like(x)
+            np.bitwise_and(x.view(np.uint64), EXPONENT, out=power.view(np.uint64))
             ones = np.ones(x.shape[1]), np.ones(x.shape[0])
             filled[0][rows] += power @ ones[0]
             filled[1][columns] += ones[1] @ power

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +186,11 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
     )
     digest = ""
     try:
-        operand = matrix.read()
-        digest = operand_digest(operand) if plan.journal is not None else ""
+        matrix, digest = _kept(matrix, hashed=plan.journal is not None)
         key = hashlib.sha256(json.dumps([plan.fixed, digest, matrix.tensor, matrix.view, matrix.kind]).encode()).hexdigest()
         if plan.journal is not None and (known := plan.journal.rows.get(key)) is not None:
             return key, known
-        # the matrix was read: what decompose and the twins read again is this array
-        spectrum = _spectrum(replace(matrix, read=partial(_held, operand)), plan)
+        spectrum = _spectrum(matrix, plan)
     except (MatrixError, MemoryError, OSError) as error:
         reason = str(error).removeprefix(f"{matrix}: ") or type(error).__name__
         failed = {name: measure.Result(status=f"no spectrum: {reason}") for name, measure in measures().items()}
@@ -221,6 +220,23 @@ def _spectrum(matrix: Matrix, plan: _Plan) -> Spectrum:
     assert full.u is not None
     assert full.vh is not None
     return replace(full, u=np.ascontiguousarray(full.u[:, : plan.vectors]), vh=np.ascontiguousarray(full.vh[: plan.vectors]))
+
+
+def _kept(matrix: Matrix, *, hashed: bool) -> tuple[Matrix, str]:
+    """The matrix with what was read of it, which decompose and the twins read again, and the hash of that.
+
+    What is mapped from a file is let go: mapping it again costs nothing, and its pages are not held while twins need the memory.
+    """
+    operand = matrix.read()
+    digest = operand_digest(operand) if hashed else ""
+    return (matrix if _is_mapped(operand) else replace(matrix, read=partial(_held, operand))), digest
+
+
+def _is_mapped(operand: Operand) -> bool:
+    base: object = operand
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap)
 
 
 def _held(operand: Operand) -> Operand:

@@ -120,8 +120,10 @@ def signed(u: Values, vh: Values) -> tuple[Values, Values]:
     """Apply the sign rule: the entry of largest modulus in each column of `u`, the first where two tie, becomes positive."""
     if u.shape[0] == 0:
         return u, vh
-    largest = u[np.argmax(np.abs(u), axis=0), np.arange(u.shape[1])]
-    sign = np.where(largest < 0, -1.0, 1.0)
+    high, low = u.max(axis=0), -u.min(axis=0)  # several times cheaper than to look for the place of the largest modulus
+    sign = np.where(high >= low, 1.0, -1.0)
+    for tie in np.flatnonzero(high == low):
+        sign[tie] = -1.0 if u[np.argmax(np.abs(u[:, tie])), tie] < 0 else 1.0
     return u * sign, vh * sign[:, None]
 
 

@@ -126,6 +126,14 @@ def test_krylov_finds_the_top_modes(shape: tuple[int, int]) -> None:
     assert np.array_equal(krylov(a, 4).s, found.s)
 
 
+def test_krylov_vectors_are_modes_also_where_noise_leaves_no_gap() -> None:
+    a = np.random.default_rng(2).standard_normal((400, 400))
+    found = krylov(a, 10, vectors=True)
+    assert found.u is not None
+    assert found.vh is not None
+    np.testing.assert_allclose(a.T @ found.u, found.vh.T * found.s, atol=1e-10 * found.s[0])
+
+
 def test_results_do_not_depend_on_what_a_thread_computed_before() -> None:
     a = np.random.default_rng(0).standard_normal((70, 50)).astype(np.float32)
     first = exact(a).s
@@ -148,3 +156,12 @@ def test_engines_never_write_to_their_input(name: str) -> None:
     a.flags.writeable = False
     partial(ENGINES[name], a)(vectors=True)
     assert np.array_equal(a, before)
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (900, 300), (300, 900)], ids=str)
+def test_both_sides_of_the_gram_route_are_orthonormal_to_1e_12(shape: tuple[int, int]) -> None:
+    found = gram(planted(np.logspace(0, -3.5, 300), shape, seed=3), vectors=True)
+    assert found.u is not None
+    assert found.vh is not None
+    np.testing.assert_allclose(found.u.T @ found.u, np.eye(300), atol=1e-12)
+    np.testing.assert_allclose(found.vh @ found.vh.T, np.eye(300), atol=1e-12)

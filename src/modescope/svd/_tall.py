@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from modescope.matrix import Array
 
-ROWS = 4 << 20  # entries of B in one piece: 32 MB in float64
+ROWS = 2 << 20  # entries of B in one piece: 16 MB in float64
 
 _kept = threading.local()
 

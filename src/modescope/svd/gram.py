@@ -13,7 +13,7 @@ from modescope.svd._tall import double, pieces, scale, tall
 
 FLOOR = 3e-8  # where the error law reaches 1 %
 SAFE = 3e-6  # where it reaches 1e-6
-CLEAN = 1e-2  # above it the long side comes out orthogonal to 1e-12 by itself
+CLEAN = 3e-2  # above it the long side comes out orthogonal to 1e-12 by itself
 
 
 def gram(a: Array, /, *, vectors: bool = False) -> Factors:

@@ -8,6 +8,7 @@ from modescope.svd import Factors
 from modescope.svd._tall import double, scale, tall
 
 FLOOR = 1e-15
+RESIDUAL = 1e-12  # of an eigenpair of the squared matrix, relative to the eigenvalue: the values are then right to its square
 
 
 def krylov(a: Array, k: int, /, *, vectors: bool = False) -> Factors:
@@ -33,7 +34,7 @@ def krylov(a: Array, k: int, /, *, vectors: bool = False) -> Factors:
     squared = LinearOperator((n, n), matvec=lambda x: d.T @ (d @ x), dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(n)  # ARPACK's own start would differ from call to call
     try:
-        _, basis = eigsh(squared, k=k, which="LM", v0=start, ncv=min(n, max(2 * k + 10, 20)))
+        _, basis = eigsh(squared, k=k, which="LM", v0=start, ncv=min(n, max(2 * k + 10, 20)), tol=RESIDUAL)
     except ArpackError as error:
         raise np.linalg.LinAlgError(f"ARPACK: {error}") from error
     basis = np.linalg.qr(basis)[0]
