@@ -15,6 +15,7 @@ from modescope.result import Scan
 from modescope.runs import JOURNAL, MANIFEST, load_run
 from modescope.scanning import Interrupted, Progress, scan
 from modescope.shipped import demo_history, demo_path
+from modescope.spectrum import Spectrum
 
 
 def numbers(result: Scan) -> str:
@@ -26,6 +27,20 @@ def numbers(result: Scan) -> str:
     for matrix in plain["matrices"]:
         del matrix["sha256"]  # taken only where a run folder needs it
     return json.dumps(plain, sort_keys=True)
+
+
+@pytest.fixture
+def recomputed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the matrices that are decomposed from here on, in order."""
+    names: list[str] = []
+    original = scanning_module.decompose
+
+    def counting(matrix: Matrix, **options: object) -> Spectrum:
+        names.append(matrix.tensor)
+        return original(matrix, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scanning_module, "decompose", counting)
+    return names
 
 
 def test_every_tensor_is_a_row_or_has_a_reason() -> None:
@@ -91,7 +106,7 @@ def test_selection_by_glob_kind_and_size_says_what_it_left_out() -> None:
         ({"resume": True}, "save_to"),
         ({"options": {"tale": {}}}, "expected one of .*tail"),
         ({"options": {"tail": {"boot": 1}}}, r"expected one of .*tail\.bootstrap"),
-        ({"options": {"tail": {"bootstrap": "many"}}}, "expected int"),
+        ({"options": {"tail": {"bootstrap": "many"}}}, "expected an integer"),
         ({"device": "tpu:0"}, "tpu|device"),
     ],
 )
@@ -144,7 +159,7 @@ def test_a_saved_run_opens_without_the_checkpoint(tmp_path: Path) -> None:
     assert again["a.weight"].measures["bulk"] == result["a.weight"].measures["bulk"]
 
 
-def test_an_interruption_keeps_what_is_done_and_resume_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_keeps_what_is_done_and_resume_continues(tmp_path: Path, recomputed: list[str]) -> None:
     path, run = checkpoint(tmp_path), tmp_path / "run"
 
     def stop(now: Progress) -> None:
@@ -158,70 +173,117 @@ def test_an_interruption_keeps_what_is_done_and_resume_continues(tmp_path: Path,
     assert not partial.complete
     assert len(load_run(run)) == 2
     assert sum("interrupted" in skip.reason for skip in partial.skipped) == 3
-    computed: list[str] = []
-    original = scanning_module.decompose
-
-    def counting(matrix: Matrix, **options: object) -> object:
-        computed.append(matrix.tensor)
-        return original(matrix, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(scanning_module, "decompose", counting)
+    recomputed.clear()
     resumed = scan(path, save_to=run, resume=True)
-    assert len(computed) == 3
-    assert not {row.name for row in partial} & set(computed)
+    assert len(recomputed) == 3
+    assert not {row.name for row in partial} & set(recomputed)
     assert numbers(resumed) == numbers(scan(path))
 
 
-def test_a_row_is_used_again_only_where_data_options_and_version_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_used_again_only_where_data_options_and_version_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recomputed: list[str]
+) -> None:
     run = tmp_path / "run"
     path = checkpoint(tmp_path)
     scan(path, save_to=run)
-    computed: list[str] = []
-    original = scanning_module.decompose
-
-    def counting(matrix: Matrix, **options: object) -> object:
-        computed.append(matrix.tensor)
-        return original(matrix, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(scanning_module, "decompose", counting)
+    recomputed.clear()
     scan(path, save_to=run, resume=True)
-    assert computed == ["bad.weight"]  # a failed row is always tried again
-    computed.clear()
+    assert recomputed == ["bad.weight"]  # a failed row is always tried again
+    recomputed.clear()
     from safetensors.numpy import save_file
 
     changed = tensors()
     changed["c.weight"][0, 0] += 1
     save_file(changed, path)
     scan(path, save_to=run, resume=True)
-    assert sorted(computed) == ["bad.weight", "c.weight"]
-    computed.clear()
+    assert sorted(recomputed) == ["bad.weight", "c.weight"]
+    recomputed.clear()
     scan(path, save_to=run, resume=True, level=0.05)
-    assert len(computed) == 5
-    computed.clear()
+    assert len(recomputed) == 5
+    recomputed.clear()
     monkeypatch.setattr(scanning_module, "__version__", "9")
     scan(path, save_to=run, resume=True, level=0.05)
-    assert len(computed) == 5
+    assert len(recomputed) == 5
 
 
 def test_a_killed_writer_loses_at_most_the_row_in_flight(tmp_path: Path) -> None:
     path, run = checkpoint(tmp_path), tmp_path / "run"
+    written: list[bytes] = []
+
+    def watch(now: Progress) -> None:
+        written.append((run / JOURNAL).read_bytes())
+        if now.done == 3:
+            raise KeyboardInterrupt
+
     with pytest.raises(Interrupted):
-        scan(path, save_to=run, workers=1, progress=_interrupt_after(3))
-    (run / MANIFEST).unlink()  # as if the process had been killed: only the journal is left, its last line torn
-    journal = run / JOURNAL
-    text = journal.read_bytes()
-    journal.write_bytes(text[: -len(text.splitlines()[-1]) // 2])
+        scan(path, save_to=run, workers=1, progress=watch)
+    for file in run.iterdir():
+        file.unlink()  # as if the process had been killed: only the journal is left, its last line torn
+    torn = written[-1][: -len(written[-1].splitlines()[-1]) // 2]
+    assert torn.count(b"\n") == 2
+    (run / JOURNAL).write_bytes(torn)
     resumed = scan(path, save_to=run, resume=True)
     assert resumed.complete
     assert numbers(resumed) == numbers(scan(path))
 
 
-def _interrupt_after(count: int):  # type: ignore[no-untyped-def]
-    def stop(now: Progress) -> None:
-        if now.done == count:
-            raise KeyboardInterrupt
+def test_rows_of_other_options_or_another_selection_are_kept(tmp_path: Path, recomputed: list[str]) -> None:
+    path, run = checkpoint(tmp_path), tmp_path / "run"
+    scan(path, save_to=run)
+    scan(path, save_to=run, resume=True, level=0.05, include="a*")
+    assert [row.name for row in load_run(run)] == ["a.weight"]
+    recomputed.clear()
+    again = scan(path, save_to=run, resume=True)
+    assert recomputed == ["bad.weight"]
+    assert numbers(again) == numbers(scan(path))
+    recomputed.clear()
+    scan(path, save_to=run, resume=True, level=0.05, include="a*")
+    assert recomputed == []
 
-    return stop
+
+def test_two_views_of_equal_numbers_are_two_rows_of_a_run(tmp_path: Path, recomputed: list[str]) -> None:
+    kernel = np.repeat(np.random.default_rng(0).standard_normal((20, 30, 1)), 3, axis=2)
+    scan({"conv.weight": kernel}, view="slices", save_to=tmp_path / "run")
+    recomputed.clear()
+    again = scan({"conv.weight": kernel}, view="slices", save_to=tmp_path / "run", resume=True)
+    assert recomputed == []
+    assert [row.view for row in again] == ["position 0", "position 1", "position 2"]
+
+
+def test_the_level_is_shared_by_all_matrices_of_the_scan() -> None:
+    weights = {name: array for name, array in tensors().items() if name in ("a.weight", "c.weight")}
+    alone, together = scan({"a.weight": weights["a.weight"]}), scan(weights)
+    assert together["a.weight"].number("bulk", "threshold") > alone["a.weight"].number("bulk", "threshold")
+    assert scan(weights, level=0.02)["a.weight"].number("bulk", "threshold") == alone["a.weight"].number("bulk", "threshold")
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e200])
+def test_entries_at_the_ends_of_the_range_cost_their_row_at_most(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    a, mixed = rng.standard_normal((40, 30)), rng.standard_normal((3000, 40)) * 1e-200
+    mixed[2900:] *= 1e200 * scale
+    result = scan({"a.weight": a * scale, "b.weight": rng.standard_normal((40, 30)), "mixed.weight": mixed})
+    assert result["b.weight"].status == "ok"
+    assert result["a.weight"].status == "ok"
+    assert "not finite" not in result["mixed.weight"].status
+    expected = np.linalg.svd(a, compute_uv=False)
+    np.testing.assert_allclose(result["a.weight"].s / scale, expected, rtol=1e-6)
+
+
+def test_a_fault_in_a_measure_costs_its_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from modescope.measures import norms
+
+    original = norms.analyze
+
+    def faulty(spectrum: Spectrum) -> norms.Result:
+        if spectrum.matrix.tensor == "c.weight":
+            raise ZeroDivisionError("planted")
+        return original(spectrum)
+
+    monkeypatch.setattr(norms, "analyze", faulty)
+    result = scan(tensors())
+    assert result["c.weight"].status == "a fault of Modescope: ZeroDivisionError: planted"
+    assert result["a.weight"].status == "ok"
 
 
 def test_an_earlier_run_is_never_overwritten_unasked(tmp_path: Path) -> None:

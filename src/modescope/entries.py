@@ -52,7 +52,7 @@ def survey(a: Array) -> Entries:
 
     Returns:
         `Entries`. Moments are accumulated about the mean of the first chunk, so that a large common shift costs no digits, and
-        in units of a power of two near the first entries, so that neither 1e200 nor 1e-200 leaves the range of a square.
+        in units of a power of two near the largest entry, so that neither 1e200 nor 1e-200 leaves the range of a square.
     """
     count = int(np.prod(a.shape, dtype=np.int64))
     if count == 0:
@@ -120,11 +120,11 @@ def _chunks(a: Array) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float64]
 
 
 def _unit(a: Array) -> float:
-    """1, but for float64 a power of two near the largest of the first entries: only there can a square overflow."""
+    """1, but for float64 a power of two near the largest entry: only there can a square leave the range of numbers."""
     if a.dtype != np.float64:
         return 1.0
-    peak = float(np.max(np.abs(a[: max(1, CHUNK // a.shape[1])]), initial=0.0))
-    return 2.0 ** math.frexp(peak)[1] if 0 < peak < math.inf else 1.0
+    peak = max(float(a.max()), -float(a.min()))
+    return math.ldexp(1.0, max(-1000, min(1000, math.frexp(peak)[1]))) if 0 < peak < math.inf else 1.0
 
 
 def _moments(sums: NDArray[np.float64], peak: float) -> tuple[float, float, float]:

@@ -236,7 +236,8 @@ def _remarks(row: Row) -> Iterator[str]:
 
 def _notes(scan: Scan) -> Iterator[Note]:
     counts = scan.summary()
-    said = f"{len(scan.rows)} matrices, {counts['failed']} of them without numbers; {counts['skipped']} tensors skipped"
+    matrices = "1 matrix" if len(scan.rows) == 1 else f"{len(scan.rows)} matrices"
+    said = f"{matrices}, {counts['failed']} without numbers; {counts['skipped']} tensors skipped"
     yield Note(said + ("." if scan.complete else "; interrupted before the rest."))
     chance = f"{scan.options['level']:g}"
     yield Note(

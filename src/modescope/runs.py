@@ -1,14 +1,14 @@
 """Run folders: a scan on disk, written row by row while it runs, opened without the checkpoint, continued after an interruption.
 
-`journal.jsonl` holds every finished row as one line and outlives a killed process; a torn last line is ignored. A finished or
-interrupted scan writes `manifest.json`, the document of the scan, and `arrays.safetensors`, its singular values and vectors under
-the index of their row; both are replaced in one step.
+`journal.jsonl` holds every finished row as one line and outlives a killed process; a torn last line is ignored. Rows of earlier
+options or another selection stay there and can be used again. A finished or interrupted scan writes `manifest.json`, its document,
+and `arrays.safetensors`, its singular values and vectors under the index of their row; each is replaced in one step.
 """
 
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.rows = dict(_journalled(self.path))
+            self.written = set(self.rows)
         except OSError as error:
             raise UnreadableError(f"{folder}: cannot be used as a run folder ({error.strerror or error}).") from error
         if (folder / MANIFEST).exists():
@@ -65,10 +66,25 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + line + "\n")
         self.rows[key] = row
+        self.written.add(key)
 
-    def close(self) -> None:
-        """Remove the journal of a run that was saved completely."""
-        self.path.unlink(missing_ok=True)
+    def keep(self, keys: Collection[str]) -> None:
+        """Write down the rows of earlier runs that the manifest will no longer hold: other options, another selection."""
+        for key, row in self.rows.items():
+            if key not in keys and key not in self.written:
+                self.add(key, row)
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Take rows that the manifest now holds out of the journal; remove it where nothing is left."""
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            left = [line for line in file if line.endswith("\n") and (key := _key(line)) is not None and key not in keys]
+        new = self.path.with_name(f".{JOURNAL}.{os.getpid()}")
+        new.write_text("".join(left), encoding="utf-8")
+        new.replace(self.path)
+        if not left:
+            self.path.unlink()
 
 
 def save(scan: Scan, folder: Path, *, keys: tuple[str, ...] = ()) -> None:
@@ -184,6 +200,13 @@ def _journalled(path: Path) -> Iterator[tuple[str, Row]]:
                 yield entry["key"], _row(entry["row"], {name: _unpacked(array) for name, array in entry["arrays"].items()})
             except (ValueError, KeyError, TypeError):
                 continue
+
+
+def _key(line: str) -> str | None:
+    try:
+        return str(json.loads(line)["key"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _packed(array: Values) -> dict[str, Any]:

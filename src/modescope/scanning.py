@@ -15,7 +15,7 @@ import numpy as np
 
 from modescope.checkpoints import Checkpoint, open
 from modescope.digest import operand_digest, source_digest
-from modescope.errors import MatrixError, UsageError
+from modescope.errors import ModescopeError, UsageError
 from modescope.matrix import Matrix, Operand, Skip
 from modescope.measures import bind, measures
 from modescope.result import Row, Scan
@@ -26,6 +26,8 @@ from modescope.spectrum import KRYLOV_SHARE, Spectrum, decompose
 from modescope.svd import Engine
 from modescope.svd.policy import exact
 from modescope.version import __version__
+
+LEAST_LEVEL = 1e-100  # quantiles of the Tracy-Widom law are known to 1e-280, and the level is divided by the number of matrices
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,10 @@ def scan(
         UnsafeError: Opening it would run code.
         Interrupted: KeyboardInterrupt, with what was finished.
     """
-    if not 0 < level < 1:
-        raise UsageError(f"level: expected a probability between 0 and 1, got {level}.")
+    if not LEAST_LEVEL <= level < 1:
+        raise UsageError(f"level: expected a probability between 0 and 1, not below {LEAST_LEVEL:g}, got {level}.")
+    if seed < 0:
+        raise UsageError(f"seed: expected an integer of 0 or more, got {seed}.")
     if vectors < 0:
         raise UsageError(f"vectors: expected a number of modes, 0 or more, got {vectors}.")
     if resume and save_to is None:
@@ -191,11 +195,12 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
         if plan.journal is not None and (known := plan.journal.rows.get(key)) is not None:
             return key, known
         spectrum = _spectrum(matrix, plan)
-    except (MatrixError, MemoryError, OSError) as error:
-        reason = str(error).removeprefix(f"{matrix}: ") or type(error).__name__
-        failed = {name: measure.Result(status=f"no spectrum: {reason}") for name, measure in measures().items()}
-        return f"failed {matrix}", replace(blank, status=reason, measures=failed, digest=digest)
-    results = {name: measure.analyze(spectrum, **plan.bound[name]) for name, measure in measures().items()}
+        results = {name: measure.analyze(spectrum, **plan.bound[name]) for name, measure in measures().items()}
+    except UsageError:
+        raise  # an option is wrong for every matrix
+    except Exception as error:  # whatever it is, it costs this row and not the hours before it
+        failed = {name: measure.Result(status=f"no spectrum: {_reason(error, matrix)}") for name, measure in measures().items()}
+        return f"failed {matrix}", replace(blank, status=_reason(error, matrix), measures=failed, digest=digest)
     return key, replace(
         blank,
         note=spectrum.note,
@@ -207,6 +212,20 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
         floor=spectrum.floor,
         digest=digest,
     )
+
+
+def _reason(error: Exception, matrix: Matrix) -> str:
+    """What went wrong with one matrix, in one line; an error that is none of ours is called a fault of Modescope."""
+    text = str(error).removeprefix(f"{matrix}: ").partition("\n")[0]
+    match error:
+        case ModescopeError():
+            return text
+        case MemoryError():
+            return f"not enough memory{': ' if text else ''}{text}"
+        case OSError():
+            return f"cannot be read: {text}"
+        case _:
+            return f"a fault of Modescope: {type(error).__name__}: {text}"
 
 
 def _spectrum(matrix: Matrix, plan: _Plan) -> Spectrum:
@@ -267,9 +286,10 @@ def _finish(
 def _save(result: Scan, plan: _Plan, rows: Mapping[int, tuple[str, Row]], folder: str | Path | None) -> None:
     if folder is None or plan.journal is None:
         return
-    save(result, Path(folder), keys=tuple(rows[i][0] for i in sorted(rows)))
-    if result.complete:
-        plan.journal.close()
+    keys = tuple(rows[i][0] for i in sorted(rows))
+    plan.journal.keep(keys)
+    save(result, Path(folder), keys=keys)
+    plan.journal.drop(keys)
 
 
 def _device(device: str) -> Engine:

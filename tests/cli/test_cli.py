@@ -34,7 +34,7 @@ def test_scan_prints_a_row_per_matrix_and_the_reasons(tmp_path: Path, capsys: py
     out, err = capsys.readouterr()
     for name in ("a.weight", "b.weight", "bad.weight", "c.weight", "d.weight"):
         assert re.search(rf"^{name}\s", out, re.MULTILINE)
-    assert "5 matrices, 1 of them without numbers; 2 tensors skipped" in out
+    assert "5 matrices, 1 without numbers; 2 tensors skipped" in out
     assert err == "failed: 'bad.weight' (dense): 1 of 1200 entries are not finite.\n"
     assert "\x1b" not in out
 
@@ -204,13 +204,43 @@ def test_settings_go_by_the_names_of_the_flags_and_unknown_ones_are_errors(
     settings = tmp_path / "pyproject.toml"
     settings.write_text('[tool.modescope.scan]\nfail-if = ["norms.spectral > 0"]\nquiet = true\n')
     assert _run(["scan", str(demo_path())]) == 1
-    for wrong in ("[tool.modescope.scan]\nsede = 1\n", "[tool.modescope.scam]\nseed = 1\n", "[tool.modescope]\nscan = 3\n"):
+    settings.write_text("[tool.modescope]\nseed = 7\njson = true\n")
+    capsys.readouterr()
+    assert _run(["scan", str(demo_path()), "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["options"]["seed"] == 7
+    for wrong in (
+        "[tool.modescope.scan]\nsede = 1\n",
+        "[tool.modescope.scam]\nseed = 1\n",
+        "[tool.modescope]\nsede = 3\n",
+        "tool = 3\n",
+    ):
         settings.write_text(wrong)
         assert _run(["scan", str(demo_path())]) == 2
-        assert "expected" in capsys.readouterr().err
+        assert "pyproject.toml" in capsys.readouterr().err
+    assert _run(["scan", "--help"]) == 0  # help needs no settings
     settings.unlink()
-    monkeypatch.setenv("MODESCOPE_SCAN_FAIL_IF", "norms.spectral>0")
+    monkeypatch.setenv("MODESCOPE_SCAN_FAIL_IF", "norms.spectral > 1e9; norms.spectral > 0")
     assert _run(["scan", str(demo_path()), "-q"]) == 1
+    monkeypatch.setenv("MODESCOPE_SCAN_FAIL_IF", "norms.spectral > 1e9")
+    assert _run(["scan", str(demo_path()), "-q"]) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seed", "-1"],
+        ["--level", "1e-300"],
+        ["--set", "tail.bootstrap=-5"],
+        ["--set", "null.gaussian=true"],
+        ["--memory", "nan"],
+        ["--device", "foo"],
+        ["--include", "typo*", "--fail-if", "norms.spectral > 0"],
+    ],
+    ids=" ".join,
+)
+def test_values_out_of_range_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["scan", str(demo_path()), "-q", *arguments]) == 2
+    assert 1 <= len(capsys.readouterr().err.splitlines()) <= 3
 
 
 def test_a_broken_settings_file_is_a_usage_error(

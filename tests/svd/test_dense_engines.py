@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import modescope.svd.policy as policy_module
-from matrices_cases import planted
+from matrices_cases import as_matrix, planted
 from modescope.matrix import Array
+from modescope.spectrum import decompose
 from modescope.svd import Factors
 from modescope.svd.device import on
 from modescope.svd.gram import gram
@@ -165,3 +166,14 @@ def test_both_sides_of_the_gram_route_are_orthonormal_to_1e_12(shape: tuple[int,
     assert found.vh is not None
     np.testing.assert_allclose(found.u.T @ found.u, np.eye(300), atol=1e-12)
     np.testing.assert_allclose(found.vh @ found.vh.T, np.eye(300), atol=1e-12)
+
+
+def test_equal_values_are_never_passed_over() -> None:
+    """A Krylov space sees one direction of each space of equal values; where there are more, all modes are computed instead."""
+    block = np.random.default_rng(0).standard_normal((30, 30))
+    w = np.kron(np.eye(10), block)
+    with pytest.raises(np.linalg.LinAlgError, match="passed over"):
+        krylov(w, 10)
+    found = decompose(as_matrix(w), k=10, vectors=True)
+    np.testing.assert_allclose(found.s, np.linalg.svd(w, compute_uv=False)[:10], rtol=1e-6)
+    assert "passed over" in found.engine

@@ -148,7 +148,12 @@ def _children(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _is_optimizer(value: Any) -> bool:
-    return isinstance(value, Mapping) and ({"state", "param_groups"} <= value.keys() or not MOMENTS.isdisjoint(value.keys()))
+    """The state of an optimizer: as torch saves it, or the moments of one parameter with nothing but numbers beside them."""
+    if not isinstance(value, Mapping):
+        return False
+    return {"state", "param_groups"} <= value.keys() or (
+        not MOMENTS.isdisjoint(value.keys()) and value.keys() <= MOMENTS | {"step"}
+    )
 
 
 def _why_not_weights(key: Any, value: Any) -> str | None:

@@ -33,6 +33,10 @@ class _Commands(click.Group):
         if name not in self.list_commands(ctx):
             return None
         command: click.Command = import_module(f"{__name__}.{name}").command
+        for option in command.params:
+            if isinstance(option, click.Option) and option.name:
+                word = option.name.upper()
+                option.envvar = [f"MODESCOPE_{name.upper()}_{word}", f"MODESCOPE_{word}"]
         return command
 
 
@@ -40,12 +44,13 @@ def _names() -> list[str]:
     return sorted(item.name for item in iter_modules(__path__) if not item.name.startswith("_"))
 
 
-@click.group(cls=_Commands, context_settings={"auto_envvar_prefix": "MODESCOPE", "help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="modescope")
 def commands() -> None:
     """See inside trained networks: the singular modes of every weight matrix, which carry signal and which are noise.
 
-    Options may also be set as MODESCOPE_SCAN_SEED=1 in the environment or under [tool.modescope.scan] in pyproject.toml.
+    Options may also be set in the environment, as MODESCOPE_SEED=1 or for one command as MODESCOPE_SCAN_SEED=1 (several values
+    separated by ;), and in pyproject.toml, under [tool.modescope] or [tool.modescope.scan].
     """
 
 
@@ -58,9 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(given: list[str]) -> int:
     try:
-        code = commands.main(
-            given, prog_name="modescope", standalone_mode=False, default_map=_settings(Path.cwd() / "pyproject.toml")
-        )
+        settings = {} if not given or {"-h", "--help", "--version"} & set(given) else _settings(Path.cwd() / "pyproject.toml")
+        code = commands.main(given, prog_name="modescope", standalone_mode=False, default_map=settings)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
@@ -77,6 +81,10 @@ def _run(given: list[str]) -> int:
         if "--debug" in given:
             raise
         return _say(str(error), _code(error))
+    except OSError as error:
+        if "--debug" in given:
+            raise
+        return _say(f"cannot be read or written: {error}", USAGE)
     except Exception as error:
         if "--debug" in given:
             raise
@@ -103,28 +111,45 @@ def _say(text: str, code: int) -> int:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """`[tool.modescope]` of a pyproject.toml in the current folder: one table per command."""
+    """Defaults by command from `[tool.modescope]` of a pyproject.toml: words for all commands, and a table per command."""
     if not path.is_file():
         return {}
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("modescope", {})
+        found: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}).") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{path}: expected [tool.modescope] to be a table.")
-    return {name: _defaults(path, name, table) for name, table in found.items()}
+    for part in ("tool", "modescope"):
+        found = found.get(part, {})
+        if not isinstance(found, dict):
+            raise UsageError(f"{path}: expected {part} to be a table.")
+    options = {name: _flags(name) for name in _names()}
+    settings: dict[str, dict[str, Any]] = {name: {} for name in options}
+    for key, value in found.items():
+        if key in options and isinstance(value, dict):
+            continue
+        taking = [name for name in options if key.replace("_", "-") in options[name]]
+        if not taking:
+            raise UsageError(f"{path}: [tool.modescope] has no command and no option {key!r}.")
+        for name in taking:
+            settings[name][options[name][key.replace("_", "-")]] = value
+    for name, known in options.items():
+        for key, value in found.get(name, {}).items():
+            if key.replace("_", "-") not in known:
+                raise UsageError(f"{path}: [tool.modescope.{name}] has no option {key!r}; expected one of {', '.join(known)}.")
+            settings[name][known[key.replace("_", "-")]] = value
+    return settings
 
 
-def _defaults(path: Path, name: str, table: Any) -> dict[str, Any]:
-    """The settings of one command by the names of its parameters; a word that is no option of it is an error."""
+def _flags(name: str) -> dict[str, str]:
+    """The names of a command's parameters by their flags without dashes."""
     command = commands.get_command(click.Context(commands), name)
-    if command is None or not isinstance(table, dict):
-        raise UsageError(f"{path}: expected [tool.modescope.COMMAND] with one of {', '.join(_names())}, got {name!r}.")
-    known = {flag.removeprefix("--"): option.name for option in command.params for flag in option.opts if flag.startswith("--")}
-    for key in table:
-        if key.replace("_", "-") not in known:
-            raise UsageError(f"{path}: [tool.modescope.{name}] has no option {key!r}; expected one of {', '.join(known)}.")
-    return {str(known[key.replace("_", "-")]): value for key, value in table.items()}
+    assert command is not None
+    return {
+        flag.removeprefix("--"): option.name
+        for option in command.params
+        for flag in option.opts
+        if flag.startswith("--") and option.name
+    }
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -19,23 +19,22 @@ class Format(click.Choice[str]):
         super().__init__(sorted(item.name for item in iter_modules([folder]) if not item.name.startswith("_")))
 
 
+class Listed(click.types.StringParamType):
+    """One of several texts, which an environment variable separates by semicolons: globs and conditions may have spaces."""
+
+    envvar_list_splitter = ";"
+
+
 def selection(command: Command) -> Command:
     """--include, --exclude, --kind, --min-dim, --view."""
+    several: dict[str, Any] = {"multiple": True, "type": Listed()}
     for option in reversed(
         [
-            click.option(
-                "--include", multiple=True, metavar="GLOB", help="Only tensors whose name matches, as '*.mlp.*'. Repeatable."
-            ),
-            click.option("--exclude", multiple=True, metavar="GLOB", help="No tensor whose name matches. Repeatable."),
-            click.option(
-                "--kind", multiple=True, metavar="KIND", help="Only this layer kind, as 'dense' or 'convolution'. Repeatable."
-            ),
-            click.option(
-                "--min-dim", default=1, show_default=True, metavar="N", help="Smallest short side of a matrix, in entries."
-            ),
-            click.option(
-                "--view", default=None, metavar="VIEW", help="A named view for the kinds that offer it: slices, operator, heads."
-            ),
+            click.option("--include", **several, metavar="GLOB", help="Only tensors whose name matches, as '*.mlp.*'. Repeatable."),
+            click.option("--exclude", **several, metavar="GLOB", help="No tensor whose name matches. Repeatable."),
+            click.option("--kind", **several, metavar="KIND", help="Only this layer kind, as 'dense' or 'lstm'. Repeatable."),
+            click.option("--min-dim", default=1, show_default=True, metavar="N", help="Smallest short side, in entries."),
+            click.option("--view", default=None, metavar="VIEW", help="A view that a kind offers: slices, operator, heads."),
         ]
     ):
         command = option(command)

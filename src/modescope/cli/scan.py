@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modescope.cli._options import output, selection
+from modescope.cli._options import Listed, output, selection
 
 
 @click.command("scan", short_help="Spectra and measures of every matrix.")
@@ -17,12 +17,14 @@ from modescope.cli._options import output, selection
 @click.option(
     "--set",
     multiple=True,
+    type=Listed(),
     metavar="MEASURE.OPTION=VALUE",
     help="Option of a measure, as tail.bootstrap=200. Repeatable.",
 )
 @click.option(
     "--fail-if",
     multiple=True,
+    type=Listed(),
     metavar="CONDITION",
     help="Exit with 1 if any row fulfils it, as 'tail.alpha > 6'. Repeatable.",
 )
@@ -66,12 +68,15 @@ def command(
     from modescope.cli._progress import progress
     from modescope.cli._write import check, write
     from modescope.condition import parse, rows_that_fulfil
+    from modescope.errors import UsageError
     from modescope.scanning import Interrupted, scan
 
     check(output)
     form = "json" if json else format
     wanted = [parse(text) for text in fail_if]
     chosen = _settings(set)
+    if memory is not None and not memory < 1e9:
+        raise UsageError(f"--memory: expected a number of GB, got {memory}.")
     budget = None if memory is None else int(memory * 1e9)
     try:
         with progress(quiet=quiet) as update:
@@ -82,6 +87,8 @@ def command(
         print(f"interrupted after {len(stop.partial)} matrices; {kept}.", file=sys.stderr)
         return INTERRUPTED
     write(result.report(values=values), form, output)
+    if wanted and not len(result):
+        raise UsageError(f"{path}: no matrix is selected, so there is nothing that --fail-if could judge.")
     held = [(condition, rows) for condition in wanted if (rows := rows_that_fulfil(condition, result))]
     for condition, rows in held:
         print(f"{condition} holds for {len(rows)} of {len(result)} matrices, first {rows[0].name!a}.", file=sys.stderr)

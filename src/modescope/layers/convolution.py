@@ -61,8 +61,11 @@ requested = {"slices": _slices, "operator": _operator}
 
 def _looks_like_one(tensor: Tensor) -> bool:
     """Whether a bare array of this shape may be a kernel: three axes alone say little (tokens, tables), four or five much."""
-    named = is_named_weight(tensor) or "conv" in tensor.name.lower()
-    return named or (len(tensor.shape) > 3 and tensor.shape[0] > 1)
+    return _is_named_like_one(tensor) or (len(tensor.shape) > 3 and tensor.shape[0] > 1)
+
+
+def _is_named_like_one(tensor: Tensor) -> bool:
+    return is_named_weight(tensor) or "conv" in tensor.name.lower()
 
 
 def _kernel(tensor: Tensor, tensors: Mapping[str, Tensor]) -> tuple[tuple[int, ...], Read, str]:
@@ -70,6 +73,8 @@ def _kernel(tensor: Tensor, tensors: Mapping[str, Tensor]) -> tuple[tuple[int, .
     shape = tensor.shape
     if tensor.leaf == "kernel" and bias_length(tensor, tensors) == shape[-1] != shape[0]:
         return (shape[-1], shape[-2], *shape[:-2]), partial(_channels_first, tensor.read), "stored channels last"
+    if not (is_declared(tensor, CONVOLUTIONS | TRANSPOSED_CONVOLUTIONS) or _is_named_like_one(tensor)):
+        return shape, tensor.read, "taken for a convolution by its shape alone"
     lone = shape[1] == 1 and "groups" not in tensor.declared and declared_groups(tensor) == 1
     return shape, tensor.read, "groups not declared: one group assumed" if lone else ""
 

@@ -6,6 +6,7 @@ are `quantity` fields and whose `status` is "ok" or a sentence, and `Result`, th
 level, and the number of matrices in the family.
 """
 
+import math
 from collections.abc import Mapping
 from inspect import signature
 from types import ModuleType
@@ -28,6 +29,7 @@ def measures() -> Mapping[str, ModuleType]:
     return modules("modescope.measures")
 
 
+WORDS = {int: "an integer of 0 or more", float: "a number of 0 or more", bool: "true or false"}
 COMMON = ("seed", "level", "tests")  # options that a scan gives to every measure that has them
 
 
@@ -57,8 +59,10 @@ def bind(common: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]) -> 
         for key, value in chosen.get(name, {}).items():
             if key not in mine:
                 raise UsageError(f"option {name}.{key}: expected one of {', '.join(f'{name}.{o}' for o in mine) or 'none'}.")
-            if not isinstance(value, type(mine[key])) and not (isinstance(mine[key], float) and isinstance(value, int)):
-                raise UsageError(f"option {name}.{key}: expected {type(mine[key]).__name__}, got {value!r}.")
+            expected = type(mine[key])
+            fits = type(value) is expected or (expected is float and type(value) is int)
+            if not fits or (expected is not bool and expected in (int, float) and not 0 <= value < math.inf):
+                raise UsageError(f"option {name}.{key}: expected {WORDS.get(expected, expected.__name__)}, got {value!r}.")
             mine[key] = value
         accepted = signature(measure.analyze).parameters
         bound[name] = {**mine, **{key: value for key, value in common.items() if key in accepted}}

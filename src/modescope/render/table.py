@@ -1,20 +1,16 @@
 """Aligned tables for the terminal."""
 
-import io
 from textwrap import fill
 from typing import assert_never
 
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table as Grid
-from rich.text import Text
+from rich.cells import cell_len
 
 from modescope.blocks import Block, Note, Table
 from modescope.render._plain import cell, plain
 from modescope.report import Report
 
 LINE = 110  # characters of a note's line; tables are as wide as their content
+GAP = "   "
 
 
 def render(report: Report, /) -> str:
@@ -33,15 +29,15 @@ def _text(block: Block) -> str:
 
 
 def _grid(block: Table) -> str:
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for index, name in enumerate(block.columns):
-        numbers = all(not isinstance(row[index], str) for row in block.rows) and bool(block.rows)
-        grid.add_column(Text(plain(name)), justify="right" if numbers else "left", no_wrap=True)
-    for row in block.rows:
-        grid.add_row(*(Text(cell(value)) for value in row))
-    console = Console(file=io.StringIO(), width=100_000, color_system=None, highlight=False)
-    width = Measurement.get(console, console.options, grid).maximum
-    with console.capture() as drawn:
-        console.print(grid, width=width)
-    lines = [line.rstrip() for line in drawn.get().splitlines()]
-    return "\n".join([plain(block.title), "", *lines] if block.title else lines)
+    lines = [tuple(map(plain, block.columns)), *(tuple(map(cell, row)) for row in block.rows)]
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]  # in cells of a terminal: a CJK character takes two
+    right = [bool(block.rows) and not any(isinstance(row[i], str) for row in block.rows) for i in range(len(columns))]
+    drawn = [GAP.join(_padded(*part) for part in zip(line, widths, right, strict=True)).rstrip() for line in lines]
+    drawn.insert(1, "─" * (sum(widths) + len(GAP) * max(len(widths) - 1, 0)))
+    return "\n".join([plain(block.title), "", *drawn] if block.title else drawn)
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    space = " " * (width - cell_len(text))
+    return space + text if right else text + space

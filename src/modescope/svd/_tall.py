@@ -27,8 +27,8 @@ def scale(b: Array) -> float:
     """A power of two that brings entries of float64 storage into the range where squares neither overflow nor vanish; else 1."""
     if b.dtype != np.float64:
         return 1.0
-    peak = float(np.max(np.abs(b), initial=0.0))
-    return 1.0 if peak == 0 or 1e-100 < peak < 1e100 else 2.0 ** -math.frexp(peak)[1]
+    peak = max(float(b.max()), -float(b.min()))
+    return 1.0 if peak == 0 or 1e-100 < peak < 1e100 else math.ldexp(1.0, -max(-1000, min(1000, math.frexp(peak)[1])))
 
 
 def pieces(b: Array, *, rows: int = 0, factor: float = 1.0) -> Iterator[NDArray[np.float64]]:

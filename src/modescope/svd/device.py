@@ -30,7 +30,10 @@ def on(device: str) -> Callable[..., Factors]:
         import torch
     except ImportError as error:
         raise UsageError(f"device {device!r}: expected torch, which is not installed. pip install 'modescope[torch]'.") from error
-    place = torch.device(device)
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r}: expected 'cpu' or a CUDA device such as 'cuda:0'.") from error
     if place.type == "cuda":
         if not torch.cuda.is_available():
             raise UsageError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here. Leave the option out.")

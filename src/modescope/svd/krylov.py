@@ -9,6 +9,7 @@ from modescope.svd._tall import double, scale, tall
 
 FLOOR = 1e-15
 RESIDUAL = 1e-12  # of an eigenpair of the squared matrix, relative to the eigenvalue: the values are then right to its square
+PROBE = 1e-7  # the same for the largest value outside the space that was found
 
 
 def krylov(a: Array, k: int, /, *, vectors: bool = False) -> Factors:
@@ -23,7 +24,7 @@ def krylov(a: Array, k: int, /, *, vectors: bool = False) -> Factors:
         `Factors` with `complete` False. Accurate to `1e-13 * s[0]`: the Ritz step repairs what squaring lost.
 
     Raises:
-        numpy.linalg.LinAlgError: The iteration did not converge.
+        numpy.linalg.LinAlgError: The iteration did not converge, or passed over one of several equal values.
     """
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
@@ -32,12 +33,22 @@ def krylov(a: Array, k: int, /, *, vectors: bool = False) -> Factors:
     d = double(b, factor=factor)
     n = d.shape[1]
     squared = LinearOperator((n, n), matvec=lambda x: d.T @ (d @ x), dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(n)  # ARPACK's own start would differ from call to call
+    start: Array = np.random.default_rng(0).standard_normal(n)  # ARPACK's own start would differ from call to call
+
+    def outside(x: Array) -> Array:
+        out: Array = x - basis @ (basis.T @ x)
+        return out
+
+    rest = LinearOperator((n, n), matvec=lambda x: outside(d.T @ (d @ outside(x))), dtype=np.float64)
     try:
-        _, basis = eigsh(squared, k=k, which="LM", v0=start, ncv=min(n, max(2 * k + 10, 20)), tol=RESIDUAL)
+        pairs: tuple[Array, Array] = eigsh(squared, k=k, which="LM", v0=start, ncv=min(n, max(2 * k + 10, 20)), tol=RESIDUAL)
+        basis: Array = np.linalg.qr(pairs[1]).Q
+        # one start sees one direction of a space of equal values: what is left must not hold another
+        left: Array = eigsh(rest, k=1, which="LM", v0=outside(start[::-1]), tol=PROBE, return_eigenvectors=False)
     except ArpackError as error:
         raise np.linalg.LinAlgError(f"ARPACK: {error}") from error
-    basis = np.linalg.qr(basis)[0]
+    if left.max() > pairs[0].min() * (1 + PROBE):
+        raise np.linalg.LinAlgError("the Krylov method passed over a repeated value")
     u, s, rotation = np.linalg.svd(d @ basis, full_matrices=False)
     s = s / factor
     name = f"Krylov, top {k}"
