@@ -10,7 +10,8 @@ before its training:
 - in a `console` block every `$ modescope` command is run, `$ echo $?` gives its exit code, and what follows is what it prints. A
   line with nothing but `…` stands for any number of lines. Commands in `ELSEWHERE` are not run.
 
-A page that begins with a comment `% real: NAME` (in the README `<!-- real: NAME -->`) needs a downloaded model, which lies in the folder as `model`.
+A page that begins with a comment `% real: NAME` (in the README `<!-- real: NAME -->`) needs a downloaded model, which lies in the
+folder as `model`.
 """
 
 import io

@@ -33,7 +33,7 @@ def krylov(a: Array, k: int, /, *, vectors: bool = False) -> Factors:
     d = double(b, factor=factor)
     n = d.shape[1]
     squared = LinearOperator((n, n), matvec=lambda x: d.T @ (d @ x), dtype=np.float64)
-    start: Array = np.random.default_rng(0).standard_normal(n)  # ARPACK's own start would differ from call to call
+    start: Array = np.random.default_rng(0).standard_normal((n,))  # ARPACK's own start would differ from call to call
 
     def outside(x: Array) -> Array:
         out: Array = x - basis @ (basis.T @ x)
