@@ -25,12 +25,12 @@ def progress(*, quiet: bool) -> "Iterator[Callable[[Progress], None] | None]":
 @contextmanager
 def _bar() -> "Iterator[Callable[[Progress], None]]":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     from modescope.render._plain import plain
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[name]}", markup=False))
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[name]}", markup=False))
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         by_work = bars.add_task("", total=1.0, name="")
 
