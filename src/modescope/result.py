@@ -241,10 +241,10 @@ def _notes(scan: Scan) -> Iterator[Note]:
     yield Note(said + ("." if scan.complete else "; interrupted before the rest."))
     chance = f"{scan.options['level']:g}"
     yield Note(
-        f"Signal modes: singular values above the noise edge, at a chance of {chance} that pure noise shows any in the network. "
-        "MP fit: up to 1 the noise follows the Marchenko-Pastur law; above 2.5 it does not, and the count describes, it does not "
-        "test. Alpha ± standard error: exponent of the tail of s², as if its values were independent. Dash: the number means "
-        "nothing there."
+        f"Signal modes: singular values above the noise edge, at a chance of {chance} that pure noise shows any in the network, "
+        "approximately so where twins set the threshold. MP fit: up to 1 the noise follows the Marchenko-Pastur law; above 2.5 it "
+        "does not, and the count describes, it does not test. Alpha ± standard error: exponent of the tail of s², as if its values "
+        "were independent. Dash: the number means nothing there."
     )
     reasons: dict[str, int] = {}
     for skip in scan.skipped:

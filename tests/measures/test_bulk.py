@@ -124,7 +124,7 @@ def test_heavy_tailed_noise_does_not_pass_for_signal(seed):
     found = analyzed(student(300, 300, 3, seed))
     assert found.outliers_theory >= 3
     assert found.outliers <= 1
-    assert found.calibration == "19 permutation twins, level 1/20"
+    assert found.calibration == "19 permutation twins"
     assert (found.p <= 0.01) == (found.outliers > 0)
 
 

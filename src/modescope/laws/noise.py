@@ -1,6 +1,8 @@
 """Noise and the values it cannot explain, fitted together: the variance needs the outliers gone, the outliers need the variance."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ Values = NDArray[np.float64]
 
 SMALLEST = 16  # values of a matrix: below, neither the law nor its edge is near its limit
 LEAST = 8  # values that stay in the bulk when outliers are taken out
+SCATTER = 0.4  # of `sigma`, as `_edges` sees it: by simulation, see there
+ONSET = -2.5  # the standardised value, exceeded by 86 % of all noise, from which on the tail widens
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,12 @@ def fit(values: Values, n: int, *, level: float) -> Noise:
 
 
 def edge(n: int, m: int, sigma: float, *, level: float) -> float:
-    """Eigenvalue that the largest one of (n, m) noise exceeds with probability `level`."""
-    law = tracy_widom.scaling(n, m)
-    return sigma**2 * (law.centre + tracy_widom.isf(level) * law.width)
+    """Eigenvalue that the largest one of (n, m) noise exceeds with probability `level`, `sigma` estimated from the same values.
+
+    The share measured in Gaussian noise is within .7 to 1.3 of a level of .01 or .001 and .5 to 1.5 of .0001, for short sides from
+    16 to 600 and aspects from 0.1 to 1. Were `sigma` known, the edge would be passed less often.
+    """
+    return float(_edges(np.array([n]), np.array([m]), sigma, level)[0])
 
 
 def count(values: Values, n: int, sigma: float, *, level: float, inflation: float = 1.0) -> int:
@@ -82,17 +89,36 @@ def count(values: Values, n: int, sigma: float, *, level: float, inflation: floa
     Args:
         values: Eigenvalues in descending order.
         n: Long side of the matrix.
-        sigma: Standard deviation of a noise entry.
+        sigma: Standard deviation of a noise entry, as `fit` estimates it.
         level: Probability of any outlier in pure noise.
         inflation: Factor on the edge, from twins.
     """
     gone = np.arange(values.size)
-    centre, width = tracy_widom.scalings(n - gone, values.size - gone)
-    above = values > inflation * sigma**2 * (centre + tracy_widom.isf(level) * width)
+    above = values > inflation * _edges(n - gone, values.size - gone, sigma, level)
     return int(values.size if above.all() else np.argmin(above))
 
 
 def exceedance(value: float, n: int, m: int, sigma: float) -> float:
-    """Probability that the largest eigenvalue of (n, m) noise exceeds `value`."""
+    """Probability that the largest eigenvalue of (n, m) noise exceeds `value`: at most `level` from `edge` at this level on."""
     law = tracy_widom.scaling(n, m)
-    return float(tracy_widom.sf((value / sigma**2 - law.centre) / law.width))
+    t = (value / sigma**2 - law.centre) / law.width
+    over, part = max(t - ONSET, 0.0), _widening(n)
+    # the root of x + part x**2 = over, written without the cancellation of a small `part`
+    return float(tracy_widom.sf(t if over == 0 else ONSET + 2 * over / (1 + math.sqrt(1 + 4 * part * over))))
+
+
+def _edges(n: NDArray[np.int64], m: NDArray[np.int64], sigma: float, level: float) -> Values:
+    """`edge` for arrays of sides.
+
+    Dividing by the estimated variance widens the tail of the standardised largest eigenvalue, the more the further out and the
+    smaller the matrix. Its quantiles are those of the Tracy-Widom law, `t`, plus `SCATTER n**-0.8 (t - ONSET)**2`: one number found
+    by simulation, which holds for every aspect.
+    """
+    centre, width = tracy_widom.scalings(n, m)
+    t = tracy_widom.isf(level)
+    edges: Values = sigma**2 * (centre + (t + _widening(n) * max(t - ONSET, 0.0) ** 2) * width)
+    return edges
+
+
+def _widening(n: Any) -> Any:
+    return SCATTER * n**-0.8

@@ -49,7 +49,7 @@ class Result:
     )
     threshold: float | None = quantity(
         meaning="Eigenvalue above which a mode is called an outlier; twins may have raised it, see calibration.",
-        formula="sigma^2 (mu + t tau), P(TW_1 > t) = level / tests, mu = (sqrt(n - 1/2) + sqrt(m - 1/2))^2, tau its width",
+        formula="sigma^2 (mu + (t + .4 n^-.8 (t + 2.5)^2) tau), P(TW_1 > t) = level / tests, mu and tau centre and width",
         unit="W^2",
         range="above edge_upper at the usual levels",
         void=_NO_BULK,
@@ -65,7 +65,7 @@ class Result:
     )
     p: float | None = quantity(
         meaning="Probability that the largest eigenvalue of noise alone is as large as the one seen.",
-        formula="P(TW_1 > (lambda_1 / (c sigma^2) - mu) / tau), c = 1 or the raise of the threshold by twins",
+        formula="level at which lambda_1 is the threshold, as raised by twins where calibration names them",
         unit="probability",
         range="0 to 1; not corrected for the number of matrices",
         void=_NO_BULK,
@@ -81,7 +81,7 @@ class Result:
     )
     outliers_theory: int | None = quantity(
         meaning="Outliers by the theoretical threshold, whether or not twins raised it.",
-        formula="#{lambda > sigma^2 (mu + t tau)}",
+        formula="#{lambda > threshold without twins}",
         unit="count",
         range="outliers to M - 8",
         void=_NO_BULK,
@@ -215,7 +215,7 @@ def analyze(spectrum: Spectrum, /, *, level: float = 0.01, tests: int = 1, seed:
         denoising_cut=cut * square,
         denoised_rank=int((part.values > cut).sum()),
         fit=_MOSTLY_OUTLIERS if 2 * found.outliers > part.m else _verdict(ratio),
-        calibration=f"{twins.DRAWS} permutation twins, level 1/{twins.DRAWS + 1}" if calibrated else "theory",
+        calibration=f"{twins.DRAWS} permutation twins" if calibrated else "theory",
     )
 
 

@@ -1,5 +1,6 @@
 """Norms: how large a matrix is, as a gain, as a sum of squares and as a sum of gains."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum
 from modescope.svd import Values
+
+BEYOND = "a norm exceeds the largest floating-point number"
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,12 @@ def analyze(spectrum: Spectrum, /) -> Result:
     s, entries = spectrum.s, spectrum.entries
     spectral = float(s[0]) if s.size else 0.0
     if spectrum.complete:
-        return Result(spectral, schatten(s, 2), schatten(s, 1), "ok" if spectral > 0 else "zero matrix")
-    frobenius = None if entries is None else float(np.sqrt(entries.count) * np.hypot(entries.mean, entries.std))
-    return Result(spectral, frobenius, None, f"only the {s.size} largest of {min(spectrum.matrix.shape)} values were computed")
+        with np.errstate(over="ignore"):
+            frobenius, nuclear = (value if math.isfinite(value) else None for value in (schatten(s, 2), schatten(s, 1)))
+        status = "ok" if spectral > 0 else "zero matrix"
+        return Result(spectral, frobenius, nuclear, BEYOND if None in (frobenius, nuclear) else status)
+    root = None if entries is None else float(np.sqrt(entries.count) * np.hypot(entries.mean, entries.std))
+    return Result(spectral, root, None, f"only the {s.size} largest of {min(spectrum.matrix.shape)} values were computed")
 
 
 def schatten(s: Values, p: float) -> float:

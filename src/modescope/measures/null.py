@@ -28,7 +28,7 @@ class Result:
 
     outliers_entries: int | None = quantity(
         meaning="Outliers above what a permutation of all entries shows.",
-        formula="#{lambda > threshold max(1, ratios of twins)}",
+        formula="#{lambda > threshold as raised by twins}",
         unit="count",
         range="0 to bulk.outliers_theory",
         void="unless `twins` were asked for or bulk drew them for its calibration; no noise bulk",
@@ -36,7 +36,7 @@ class Result:
     )
     outliers_signs: int | None = quantity(
         meaning="Outliers above what random signs of the entries show: the strict count, which loses some weak modes.",
-        formula="#{lambda > threshold max(1, ratios of twins)}",
+        formula="#{lambda > threshold as raised by twins}",
         unit="count",
         range="0 to bulk.outliers_theory",
         void=_NOT_DRAWN,
@@ -60,7 +60,7 @@ class Result:
     )
     outliers_rows: int | None = quantity(
         meaning="Outliers above what a permutation of the entries within each row shows.",
-        formula="#{lambda > threshold max(1, ratios of twins)}",
+        formula="#{lambda > threshold as raised by twins}",
         unit="count",
         range="0 to bulk.outliers_theory",
         void=_NOT_DRAWN,
@@ -86,8 +86,8 @@ def analyze(
         level: Probability that a family of noise matrices shows any outlier.
         tests: Number of matrices in the family; each is tested at `level / tests`.
         seed: What all twins are derived from.
-        twins: Permutation, row-permutation and sign twins of each kind; of 19, noise exceeds the largest
-            ratio with probability 1/20. 0 draws none, unless `bulk` needs them.
+        twins: Permutation, row-permutation and sign twins of each kind; 19 are enough to extrapolate to the level. 0 draws none,
+            unless `bulk` needs them.
         gaussian: Gaussian matrices of the same shape, drawn without forming them and once for a shape, for the range of alpha; a
             further one lies in the range of 7 with probability 3/4.
 

@@ -26,6 +26,9 @@ _NO_FIT = "fewer than 20 eigenvalues above the storage tolerance, a flat spectru
 _IID = "eigenvalues are not independent: it overstates the noise of one layer about sixfold"
 
 
+LARGEST = 1e154  # singular value whose square is still a number
+
+
 @dataclass(frozen=True)
 class Result:
     """A power law fitted to the largest eigenvalues `lambda = s**2`; a description of shape, which noise has, too."""
@@ -195,7 +198,7 @@ def analyze(
     result = Result(
         alpha=fitted.alpha,
         alpha_stderr=fitted.alpha_stderr,
-        xmin=float(kept[fitted.n_tail - 1] ** 2),
+        xmin=_squared(float(kept[fitted.n_tail - 1])),
         ks=fitted.ks,
         n_tail=fitted.n_tail,
     )
@@ -211,6 +214,10 @@ def analyze(
     if farms:
         result = replace(result, alpha_farms=_farms(spectrum, farms))
     return replace(result, status=_status(spectrum, kept, result, level / tests))
+
+
+def _squared(s: float) -> float | None:
+    return s * s if s < LARGEST else None
 
 
 def _why_no_fit(spectrum: Spectrum, kept: Values) -> str:
@@ -230,6 +237,8 @@ def _why_no_fit(spectrum: Spectrum, kept: Values) -> str:
 
 
 def _status(spectrum: Spectrum, kept: Values, result: Result, level: float) -> str:
+    if result.xmin is None:
+        return "xmin exceeds the largest floating-point number"
     if _is_noise(spectrum, level):
         return "noise: alpha has no meaning"
     if kept.size < ENOUGH:
