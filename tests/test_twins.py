@@ -98,6 +98,15 @@ def test_an_extrapolated_value_is_passed_as_often_as_its_level_says():
         assert 0.2 * level < exact < 1.5 * level
 
 
+def test_any_level_has_a_value_and_a_larger_one_a_lower():
+    values = [1.0, 1.1, 1.2, 1.3]
+    found = [twins.extrapolated(values, level) for level in (1e-12, 1e-3, 0.1, 0.25, 0.5, 0.75, 0.999)]
+    assert not np.isnan(found).any()
+    assert found == sorted(found, reverse=True)
+    assert found[0] == np.inf  # four values say nothing of one in 1e12
+    assert np.isfinite(found[1:]).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [24, 64])
 def test_networks_of_heavy_tailed_noise_keep_to_the_level_of_the_network(width):

@@ -141,6 +141,20 @@ def test_gaussian_matrices_and_drawn_spectra_give_one_answer_in_law():
     assert dense == pytest.approx(drawn, abs=4 * 0.008 / np.sqrt(60))
 
 
+@pytest.mark.parametrize(("n", "m"), [(16, 16), (40, 16), (32, 32)])
+def test_small_noise_passes_the_edge_as_often_as_its_level_says(n, m):
+    """Without the scatter of sigma the share at .01 would be 1.7 to 2.7 times the level, and 2.8 to 6 times at .001.
+
+    The bounds are the formula's own error, .7 to 1.3, and four standard deviations of 20000 draws: .28 at .01, .9 at .001.
+    """
+    random = np.random.default_rng([n, m, 4])
+    spectra = np.concatenate([np.linalg.eigvalsh(_grams(random, 4000, n, m)) for _ in range(5)])
+    tops = np.array([values[-1] / marchenko_pastur.scale(values, n) ** 2 for values in spectra])
+    for level in (0.01, 0.001):
+        scatter = 4 * np.sqrt(level / len(tops))
+        assert 0.7 * level - scatter < (tops > noise.edge(n, m, 1.0, level=level)).mean() < 1.3 * level + scatter
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "m", "draws"), [(16, 16, 20000), (40, 24, 12000), (64, 64, 6000)])
 def test_the_level_holds_where_sigma_is_estimated_from_the_same_values(n, m, draws):

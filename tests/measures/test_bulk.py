@@ -165,6 +165,32 @@ def test_a_common_shift_of_all_entries_is_told_from_structure(shape):
     assert (with_signal.outliers, with_signal.outliers_centred) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "left"), [("all", "all", 0), ("half", "all", 1), ("all", "half", 1), ("half", "half", 2)]
+)
+def test_a_direction_that_is_partly_a_common_shift_leaves_the_rest_of_itself(rows, columns, left):
+    """With e constant and f of two signs, half of a side is (e + f) / sqrt(2), and only the part e e^T is the mean.
+
+    Taking it out of one half leaves f e^T; taking it out of half of the rows and columns leaves two directions of one.
+    """
+    out, in_ = 300, 200
+    u, v = (np.arange(side) < (side if part == "all" else side / 2) for side, part in ((out, rows), (in_, columns)))
+    direction = np.outer(u / np.linalg.norm(u), v / np.linalg.norm(v))
+    for seed in range(3):
+        found = analyzed(gaussian(out, in_, seed) + 8 * visible(out, in_) * direction)
+        assert found.mean_strength > 2 * visible(out, in_)
+        assert (found.outliers, found.outliers_centred) == (1, left)
+
+
+def test_two_directions_of_opposite_shift_have_no_mean_to_take_out():
+    out, in_ = 300, 200
+    halves = np.arange(out) < out / 2, np.arange(out) >= out / 2
+    a = gaussian(out, in_, 0) + 0.8 * np.outer(halves[0], np.arange(in_) % 2) - 0.8 * np.outer(halves[1], 1 - np.arange(in_) % 2)
+    found = analyzed(a)
+    assert found.mean_strength < visible(out, in_)
+    assert found.outliers == found.outliers_centred == 2
+
+
 def test_a_common_shift_beside_empty_rows_is_found_in_the_rest():
     a = gaussian(300, 200, 0) + 0.3
     a[:50] = 0.0

@@ -64,3 +64,11 @@ def test_norms_of_an_operator_that_is_never_formed_come_from_its_values():
     found = norms.analyze(spectrum_of_values(s, (10, 8)))
     assert (found.spectral, found.nuclear) == (2.0, 3.0)
     assert found.frobenius == pytest.approx(np.linalg.norm(with_values(s, 10, 8)), rel=1e-12)
+
+
+def test_a_norm_beyond_the_largest_number_is_null_and_says_so():
+    found = norms.analyze(spectrum_of_values(np.array([1.7e308, 1.7e308]), (2, 2)))
+    assert found == norms.Result(1.7e308, None, None, norms.BEYOND)
+    one = norms.analyze(spectrum_of_values(np.array([1e308, 9e307]), (2, 2)))
+    assert (one.frobenius, one.nuclear) == (pytest.approx(np.hypot(1.0, 0.9) * 1e308), None)
+    assert one.status == norms.BEYOND

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats, integers
 
+from modescope.errors import UsageError
 from modescope.measures import rank
 from modescope.spectrum import decompose
 from spectrum_cases import gaussian, matrix, planted, spectrum, spectrum_of_values, visible, with_values
@@ -116,7 +117,7 @@ def test_energy_rank_is_the_first_that_reaches_the_share():
 
 @pytest.mark.parametrize("energy", [0.0, 1.1, -1.0])
 def test_a_share_of_energy_that_is_none_is_refused(energy):
-    with pytest.raises(ValueError, match="share"):
+    with pytest.raises(UsageError, match=r"^option rank\.energy: expected a share"):
         rank.analyze(spectrum_of_values([1.0], (1, 1)), energy=energy)
 
 

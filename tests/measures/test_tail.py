@@ -225,3 +225,11 @@ def test_the_values_of_an_operator_are_no_sample_with_a_tail() -> None:
     result = analyze(decompose(operator))
     assert result.alpha is None
     assert "equal pairs" in result.status
+
+
+def test_a_tail_that_begins_beyond_the_largest_square_keeps_its_exponent_and_says_so() -> None:
+    w = heavy(60)
+    plain, huge = analyze(of_matrix(w)), analyze(of_matrix(w * 2.0**530))
+    assert huge.alpha == pytest.approx(plain.alpha, rel=1e-12)
+    assert huge.n_tail == plain.n_tail
+    assert (huge.xmin, huge.status) == (None, "xmin exceeds the largest floating-point number")

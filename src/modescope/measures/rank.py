@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modescope.errors import UsageError
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum
 from modescope.svd import Values
@@ -143,10 +144,10 @@ def analyze(spectrum: Spectrum, /, *, energy: float = 0.9) -> Result:
         Numbers, and a status that says why some of them are missing.
 
     Raises:
-        ValueError: `energy` is not in (0, 1].
+        UsageError: `energy` is not in (0, 1].
     """
     if not 0 < energy <= 1:
-        raise ValueError(f"rank: expected energy, a share of all energy, above 0 and at most 1, got {energy}.")
+        raise UsageError(f"option rank.energy: expected a share of all energy, above 0 and at most 1, got {energy}.")
     s, tolerance = spectrum.s, spectrum.tolerance
     short = max(min(spectrum.matrix.shape), s.size)
     gap = float(s[0] / s[1]) if s.size > 1 and s[1] > tolerance else None
