@@ -47,6 +47,7 @@ def on(device: str) -> Callable[..., Factors]:
         raise UsageError(f"device {device!r}: expected 'cpu' or a CUDA device, whose float64 is complete.")
 
     def engine(a: Array, /, *, vectors: bool = False, rounding: float = 0.0) -> Factors:
+        """The Gram route on the device; see `policy.exact` for the arguments."""
         b = tall(a)
         factor = scale(b)
         x = torch.from_numpy(np.ascontiguousarray(double(b, factor=factor))).to(place)
