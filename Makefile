@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check docs bench models models-all clean
+.PHONY: demo test check docs web bench models models-all clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.core
@@ -16,9 +16,13 @@ check: $(VENV)/.dev docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python scripts/page.py
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+web:
+	cd web && npm ci && npm run build
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py

@@ -9,11 +9,11 @@ import pytest
 
 import modescope.scanning as scanning_module
 from cases import checkpoint, tensors
-from modescope.errors import UnreadableError, UsageError
+from modescope.errors import Interrupted, UnreadableError, UsageError
 from modescope.matrix import Matrix
 from modescope.result import Scan
 from modescope.runs import JOURNAL, MANIFEST, load_run
-from modescope.scanning import Interrupted, Progress, scan
+from modescope.scanning import Progress, scan
 from modescope.shipped import demo_history, demo_path
 from modescope.spectrum import Spectrum
 
@@ -220,8 +220,12 @@ def test_a_killed_writer_loses_at_most_the_row_in_flight(tmp_path: Path) -> None
     for file in run.iterdir():
         file.unlink()  # as if the process had been killed: only the journal is left, its last line torn
     torn = written[-1][: -len(written[-1].splitlines()[-1]) // 2]
-    assert torn.count(b"\n") == 2
+    assert torn.count(b"\n") == 3  # what has begun, and two rows
     (run / JOURNAL).write_bytes(torn)
+    left = load_run(run)
+    assert not left.complete
+    assert len(left) == 2
+    assert left.options["level"] == 0.01
     resumed = scan(path, save_to=run, resume=True)
     assert resumed.complete
     assert numbers(resumed) == numbers(scan(path))

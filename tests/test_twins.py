@@ -216,3 +216,39 @@ def test_independent_entries_of_any_law_show_outliers_no_more_often_than_their_t
 def test_planted_signal_is_not_hidden_by_its_own_energy():
     found = spectrum(planted(200, 200, [300.0, 200.0, 100.0], 0))
     assert twins.inflation(found, live(found), twins.permuted, draws=19, seed=0, level=0.01) < 1.1
+
+
+def test_a_twin_for_a_picture_is_gaussian_for_light_tails_and_permuted_for_heavy_ones():
+    random = np.random.default_rng(5)
+    light, heavy = random.standard_normal((80, 120)), random.standard_t(2.5, (80, 120))
+    kinds = []
+    for a in (light, heavy):
+        found = spectrum(a)
+        part = live(found)
+        drawn = twins.twin(found, part, seed=0)
+        assert (np.diff(drawn.s) <= 0).all()
+        assert drawn.s.size == part.m
+        # the energy of a twin is that of the entries less their mean, for Gaussian ones but for sampling
+        assert np.sum(drawn.s**2) == pytest.approx(a.size * a.std() ** 2, rel=6 * np.sqrt(2 / a.size))
+        kinds.append(drawn.kind)
+    assert kinds == ["Gaussian entries of the same variance", "its entries in random places"]
+
+
+def test_a_permuted_twin_for_a_picture_is_the_first_of_those_that_set_the_threshold(monkeypatch):
+    a = np.random.default_rng(5).standard_t(2.5, (60, 90))
+    found = spectrum(a)
+    part = live(found)
+    alone = twins.twin(spectrum(a), part, seed=3).s
+    twins.inflation(found, part, twins.permuted, draws=2, seed=3, level=0.01)
+    monkeypatch.setattr(twins, "permuted", None)  # drawing it again would fail
+    assert twins.twin(found, part, seed=3).s == pytest.approx(alone, rel=1e-12)
+
+
+def test_a_gaussian_twin_has_the_spectrum_of_a_permuted_one_where_entries_are_light_tailed():
+    a = np.random.default_rng(6).uniform(-1, 1, (300, 500))
+    found = spectrum(a)
+    part = live(found)
+    gaussian = twins.twin(found, part, seed=0).s
+    shuffled = np.linalg.svd(np.random.default_rng(1).permuted(a.ravel()).reshape(a.shape) - a.mean(), compute_uv=False)
+    # eigenvalues of noise are rigid: the k-th of 300 moves by about 1 / 300 of the width between draws, and more at the edges
+    assert np.abs(gaussian - shuffled).max() < 0.03 * shuffled[0]

@@ -1,5 +1,7 @@
 """What can go wrong at the edge, as three exceptions; each message says what was expected, what came and what to do."""
 
+from typing import Any
+
 
 class ModescopeError(Exception):
     """Base of every error a user can cause or meet; its text is meant to be shown as it is."""
@@ -19,3 +21,11 @@ class UnsafeError(ModescopeError):
 
 class MatrixError(ModescopeError):
     """One matrix cannot be decomposed; it costs its own row, not the run."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A scan or a comparison was interrupted; `partial` is the result with everything that was finished."""
+
+    def __init__(self, partial: Any) -> None:
+        super().__init__("interrupted")
+        self.partial = partial

@@ -12,7 +12,7 @@ from modescope.blocks import Note, Table
 from modescope.checkpoints import open
 from modescope.errors import UnsafeError
 from modescope.matrix import Matrix, Skip, Tensor
-from modescope.report import Report
+from modescope.reports import Report
 from modescope.selection import Selection, select
 from modescope.version import __version__
 
@@ -84,9 +84,7 @@ class Inspection:
         return Report(tuple(blocks), self.to_dict(), "matrices")
 
     def _repr_html_(self) -> str:
-        from modescope.render.html import render
-
-        return render(self.report())
+        return self.report()._repr_html_()
 
 
 def inspect(

@@ -8,7 +8,7 @@ from modescope.blocks import Note, Table
 from modescope.errors import UsageError
 from modescope.measures import measures, options
 from modescope.quantity import quantities
-from modescope.report import Report
+from modescope.reports import Report
 from modescope.version import __version__
 
 SCHEMA = "modescope.measures/1"

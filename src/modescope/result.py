@@ -7,9 +7,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from modescope.blocks import Cell, Note, Table
 from modescope.matrix import Skip
-from modescope.report import Report
+from modescope.reports import Report
 from modescope.svd import Values
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ class Row:
         s: (k,) singular values, descending, float64; empty where there are none.
         u: (out, j) output directions of the first j modes, or None.
         vh: (j, in) input directions of the first j modes, or None.
+        twin: Singular values of a null twin, descending, or None.
+        twin_kind: What its entries are, or empty.
         engine: How the values were computed.
         floor: Values below `floor * s[0]` are rounding of the algorithm.
         digest: SHA-256 of the numbers that were read.
@@ -65,6 +66,8 @@ class Row:
     s: Values
     u: Values | None = None
     vh: Values | None = None
+    twin: Values | None = None
+    twin_kind: str = ""
     engine: str = ""
     floor: float = 0.0
     digest: str = ""
@@ -93,6 +96,7 @@ class Row:
             "engine": self.engine or None,
             "floor": self.floor,
             "sha256": self.digest or None,
+            "twin": self.twin_kind or None,
             "measures": {name: _jsonable(asdict(result)) for name, result in self.measures.items()},
         }
         return plain | {"values": [float(value) for value in self.s]} if values else plain
@@ -190,11 +194,10 @@ class Scan:
         return frame(self, names)
 
     def report(self, *, values: bool = False) -> Report:
-        """The scan as a table for people beside its document; notes say what stands out and what was left out."""
-        table = Table(
-            "", ("matrix", "kind", "shape", "dtype", *(heading for heading, _, _ in COLUMNS), "note"), tuple(map(_line, self.rows))
-        )
-        return Report((table, *_notes(self)), self.to_dict(values=values), "matrices")
+        """The scan for people beside its document: an overview, notes on what was left out, and a section for every matrix."""
+        from modescope.reporting import network
+
+        return network(self, values=values)
 
     def save(self, path: str | Path) -> None:
         """Write a run folder, `manifest.json` and `arrays.safetensors`, that `load_run` opens without the checkpoint.
@@ -207,52 +210,7 @@ class Scan:
         save(self, Path(path))
 
     def _repr_html_(self) -> str:
-        from modescope.render.html import render
-
-        return render(self.report())
-
-
-def _line(row: Row) -> tuple[Cell, ...]:
-    name = row.name if row.view in ("dense", "unfolding", row.kind) else f"{row.name} {row.view}"
-    numbers = [row.number(measure, field) if measure in row.measures else None for _, measure, field in COLUMNS]
-    remarks = list(_remarks(row)) if row.status == "ok" else [row.status]
-    return (name, row.kind, "×".join(map(str, row.shape)), row.dtype, *numbers, "; ".join(remarks))
-
-
-def _remarks(row: Row) -> Iterator[str]:
-    """What a reader of the row's numbers must know beside them."""
-    bulk = row.measures.get("bulk")
-    if bulk is not None and bulk.outliers is not None:
-        if bulk.outliers_centred is not None and bulk.outliers_centred < bulk.outliers:
-            yield f"{bulk.outliers - bulk.outliers_centred} of the signal modes is the mean of the entries"
-        if bulk.outliers_theory is not None and bulk.outliers_theory != bulk.outliers:
-            yield f"threshold by {bulk.calibration} (theory: {bulk.outliers_theory} signal modes)"
-    for measure in ("bulk", "tail"):
-        if measure in row.measures and row.measures[measure].status != "ok":
-            yield f"{measure}: {row.measures[measure].status}"
-    if row.note:
-        yield row.note
-
-
-def _notes(scan: Scan) -> Iterator[Note]:
-    counts = scan.summary()
-    matrices = "1 matrix" if len(scan.rows) == 1 else f"{len(scan.rows)} matrices"
-    said = f"{matrices}, {counts['failed']} without numbers; {counts['skipped']} tensors skipped"
-    yield Note(said + ("." if scan.complete else "; interrupted before the rest."))
-    chance = f"{scan.options['level']:g}"
-    yield Note(
-        f"Signal modes: singular values above the noise edge, at a chance of {chance} that pure noise shows any in the network, "
-        "approximately so where twins set the threshold. MP fit: up to 1 the noise follows the Marchenko-Pastur law; above 2.5 it "
-        "does not, and the count describes, it does not test. Alpha ± standard error: exponent of the tail of s², as if its values "
-        "were independent. Dash: the number means nothing there."
-    )
-    reasons: dict[str, int] = {}
-    for skip in scan.skipped:
-        reasons[skip.reason] = reasons.get(skip.reason, 0) + 1
-    if reasons:
-        yield Note(
-            "Skipped: " + "; ".join(f"{count} × {reason}" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])) + "."
-        )
+        return self.report()._repr_html_()
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,8 +1,9 @@
 """Run folders: a scan on disk, written row by row while it runs, opened without the checkpoint, continued after an interruption.
 
-`journal.jsonl` holds every finished row as one line and outlives a killed process; a torn last line is ignored. Rows of earlier
-options or another selection stay there and can be used again. A finished or interrupted scan writes `manifest.json`, its document,
-and `arrays.safetensors`, its singular values and vectors under the index of their row; each is replaced in one step.
+`journal.jsonl` begins with what is scanned and how, holds every finished row as one line, and outlives a killed process; a torn
+last line is ignored. Rows of earlier options or another selection stay there and can be used again. A finished or interrupted scan
+writes `manifest.json`, its document, and `arrays.safetensors`, its singular values and vectors under the index of their row; each
+is replaced in one step.
 """
 
 import base64
@@ -22,7 +23,7 @@ from modescope.result import SCHEMA, Row, Scan
 from modescope.svd import Values
 
 MANIFEST, ARRAYS, JOURNAL = "manifest.json", "arrays.safetensors", "journal.jsonl"
-ARRAY_NAMES = ("s", "u", "vh")
+ARRAY_NAMES = ("s", "u", "vh", "twin")
 
 
 class Journal:
@@ -50,29 +51,40 @@ class Journal:
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.rows = dict(_journalled(self.path))
+            self.rows = {entry["key"]: entry["row"] for entry in _journalled(self.path) if "key" in entry}
             self.written = set(self.rows)
         except OSError as error:
             raise UnreadableError(f"{folder}: cannot be used as a run folder ({error.strerror or error}).") from error
         if (folder / MANIFEST).exists():
-            manifest = _manifest(folder)
-            self.rows |= dict(zip(manifest.get("keys", []), _rows(folder, manifest), strict=False))
+            self.rows |= _keyed(folder)
+
+    def begin(self, source: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Write down what is scanned and how: the rows that follow belong to it."""
+        self._append({"begins": {"source": dict(source), "options": dict(options)}})
 
     def add(self, key: str, row: Row) -> None:
-        """Append one row and hand it to the system before returning."""
+        """Append one row and hand it to the system before returning; of a row that the folder holds already the key suffices."""
+        if key in self.rows:
+            self._append({"again": key})
+        else:
+            self._write(key, row)
+
+    def _write(self, key: str, row: Row) -> None:
         arrays = {name: _packed(array) for name in ARRAY_NAMES if (array := getattr(row, name)) is not None}
-        line = json.dumps({"key": key, "row": row.to_dict(), "arrays": arrays}, allow_nan=False)
-        torn = self.path.exists() and self.path.stat().st_size > 0 and not _ends_in_newline(self.path)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + line + "\n")
+        self._append({"key": key, "row": row.to_dict(), "arrays": arrays})
         self.rows[key] = row
         self.written.add(key)
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        torn = self.path.exists() and self.path.stat().st_size > 0 and not _ends_in_newline(self.path)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + json.dumps(entry, allow_nan=False) + "\n")
 
     def keep(self, keys: Collection[str]) -> None:
         """Write down the rows of earlier runs that the manifest will no longer hold: other options, another selection."""
         for key, row in self.rows.items():
             if key not in keys and key not in self.written:
-                self.add(key, row)
+                self._write(key, row)
 
     def drop(self, keys: Collection[str]) -> None:
         """Take rows that the manifest now holds out of the journal; remove it where nothing is left."""
@@ -113,16 +125,23 @@ def save(scan: Scan, folder: Path, *, keys: tuple[str, ...] = ()) -> None:
     new.replace(folder / MANIFEST)
 
 
+def is_run(path: Path) -> bool:
+    """Whether a path is a run folder: finished, interrupted, killed, or still written."""
+    return path.is_dir() and ((path / MANIFEST).is_file() or (path / JOURNAL).is_file())
+
+
 def load_run(path: str | Path, /) -> Scan:
     """Open a saved scan; the checkpoint is not needed.
 
     Args:
-        path: The run folder.
+        path: The run folder. Of a scan that still runs, or was killed, there are the finished rows, and `complete` is false.
 
     Raises:
         UnreadableError: It is no run folder, is damaged, or was written under another schema.
     """
     folder = Path(path)
+    if (running := _running(folder)) is not None:
+        return running
     manifest = _manifest(folder)
     return Scan(
         rows=tuple(_rows(folder, manifest)),
@@ -156,12 +175,13 @@ def _rows(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Row]:
         with safe_open(path, framework="numpy") as file:
             names = set(file.keys())
             for index, row in enumerate(manifest["matrices"]):
-                yield _row(row, {name: file.get_tensor(f"{index}.{name}") for name in ARRAY_NAMES if f"{index}.{name}" in names})
+                yield rebuilt(row, {name: file.get_tensor(f"{index}.{name}") for name in ARRAY_NAMES if f"{index}.{name}" in names})
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{path}: damaged, or not of this manifest ({error}).") from error
 
 
-def _row(plain: Mapping[str, Any], arrays: Mapping[str, Values]) -> Row:
+def rebuilt(plain: Mapping[str, Any], arrays: Mapping[str, Values]) -> Row:
+    """A row from its `to_dict` and its arrays by name, `s` at least; what this version has no measure or field for is left out."""
     known = measures()
     results = {name: _result(known[name].Result, numbers) for name, numbers in plain["measures"].items() if name in known}
     return Row(
@@ -178,6 +198,8 @@ def _row(plain: Mapping[str, Any], arrays: Mapping[str, Values]) -> Row:
         s=arrays["s"],
         u=arrays.get("u"),
         vh=arrays.get("vh"),
+        twin=arrays.get("twin"),
+        twin_kind=plain.get("twin") or "",
         engine=plain["engine"] or "",
         floor=plain["floor"],
         digest=plain["sha256"] or "",
@@ -189,16 +211,46 @@ def _result(cls: type, numbers: Mapping[str, Any]) -> Any:
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in numbers.items() if key in names})
 
 
-def _journalled(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows of the journal; a line that a killed writer tore is passed over, its matrix will be computed again."""
+def _running(folder: Path) -> Scan | None:
+    """The scan that a journal says has begun, as far as it is; None where it says nothing of one."""
+    rows: dict[str, Row] = {}
+    keys: dict[str, None] = {}  # in order
+    begun: Mapping[str, Any] | None = None
+    for entry in _journalled(folder / JOURNAL):
+        if "begins" in entry:
+            begun, keys = entry["begins"], {}
+        elif "key" in entry:
+            rows[entry["key"]] = entry["row"]
+            keys[entry["key"]] = None
+        else:
+            keys[entry["again"]] = None
+    if begun is None:
+        return None
+    if keys.keys() - rows.keys() and (folder / MANIFEST).exists():
+        rows |= _keyed(folder)
+    return Scan(tuple(rows[key] for key in keys if key in rows), (), begun["source"], begun["options"], complete=False)
+
+
+def _keyed(folder: Path) -> dict[str, Row]:
+    """The rows of the manifest by their keys."""
+    manifest = _manifest(folder)
+    return dict(zip(manifest.get("keys", []), _rows(folder, manifest), strict=False))
+
+
+def _journalled(path: Path) -> Iterator[dict[str, Any]]:
+    """Entries of the journal; a line that a killed writer tore is passed over, its matrix will be computed again."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 entry = json.loads(line)
-                yield entry["key"], _row(entry["row"], {name: _unpacked(array) for name, array in entry["arrays"].items()})
-            except (ValueError, KeyError, TypeError):
+                if "key" in entry:
+                    arrays = {name: _unpacked(array) for name, array in entry["arrays"].items()}
+                    yield {"key": entry["key"], "row": rebuilt(entry["row"], arrays)}
+                elif "again" in entry or {"source", "options"} <= entry["begins"].keys():
+                    yield entry
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from modescope.checkpoints import Checkpoint, open
 from modescope.digest import operand_digest, source_digest
-from modescope.errors import ModescopeError, UsageError
+from modescope.errors import Interrupted, ModescopeError, UsageError
 from modescope.matrix import Matrix, Operand, Skip
 from modescope.measures import bind, measures
+from modescope.outliers import live
 from modescope.result import Row, Scan
 from modescope.runs import Journal, save
 from modescope.schedule import load, run
@@ -25,6 +26,7 @@ from modescope.selection import Selection, select
 from modescope.spectrum import KRYLOV_SHARE, Spectrum, decompose
 from modescope.svd import Engine
 from modescope.svd.policy import exact
+from modescope.twins import twin
 from modescope.version import __version__
 
 LEAST_LEVEL = 1e-100  # quantiles of the Tracy-Widom law are known to 1e-280, and the level is divided by the number of matrices
@@ -41,20 +43,13 @@ class Progress:
     row: Row
 
 
-class Interrupted(KeyboardInterrupt):
-    """The scan was interrupted; `partial` holds every row that was finished."""
-
-    def __init__(self, partial: Scan) -> None:
-        super().__init__("interrupted")
-        self.partial = partial
-
-
 @dataclass(frozen=True)
 class _Plan:
     """What is done to every matrix."""
 
     bound: Mapping[str, Mapping[str, Any]]
     vectors: int
+    twin: int | None  # the seed of the null twin that is kept
     engine: Engine
     fixed: str  # everything but the data that the numbers depend on, as text
     journal: Journal | None
@@ -73,6 +68,7 @@ def scan(
     seed: int = 0,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     vectors: int = 0,
+    twin: bool = False,
     device: str | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -96,6 +92,7 @@ def scan(
         seed: Derives every random twin, together with the name and the view of the matrix.
         options: Options of measures by name, `{"tail": {"bootstrap": 200}}`; `modescope measures` lists them.
         vectors: Also keep the vectors of this many largest modes.
+        twin: Also keep the singular values of a null twin of every matrix, for a page to draw behind them.
         device: A CUDA device; by default the CPU.
         workers: Threads, by default one per processor.
         memory: Budget in bytes for what runs at the same time, by default half of the machine's.
@@ -130,12 +127,14 @@ def scan(
         "tests": len(matrices),
         "view": view,
         "vectors": vectors,
+        "twin": twin,
         "device": device,
         "measures": bound,
     }
     plan = _Plan(
         bound=bound,
         vectors=vectors,
+        twin=seed if twin else None,
         engine=exact if device in (None, "cpu") else _device(device),
         fixed=json.dumps([__version__, said], sort_keys=True),
         journal=None if save_to is None else Journal(Path(save_to), resume=resume),
@@ -143,6 +142,8 @@ def scan(
     said |= {"include": list(chosen.include), "exclude": list(chosen.exclude), "kind": list(chosen.kind), "min_dim": min_dim}
     finish = partial(_finish, checkpoint, matrices, (*checkpoint.skipped, *skipped), said)
     rows: dict[int, tuple[str, Row]] = {}
+    if plan.journal is not None:
+        plan.journal.begin(_source(checkpoint), said)
     try:
         _work(matrices, plan, rows, workers, memory, progress)
     except KeyboardInterrupt:
@@ -166,7 +167,7 @@ def _work(
     total, done = sum(works), 0.0
     for index, (key, row) in run(matrices, partial(_row, plan), workers=workers, memory=memory):
         rows[index] = key, row
-        if plan.journal is not None and key not in plan.journal.rows:
+        if plan.journal is not None:
             plan.journal.add(key, row)
         done += works[index]
         if progress is not None:
@@ -196,6 +197,7 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
             return key, known
         spectrum = _spectrum(matrix, plan)
         results = {name: measure.analyze(spectrum, **plan.bound[name]) for name, measure in measures().items()}
+        null = None if plan.twin is None or isinstance(part := live(spectrum), str) else twin(spectrum, part, seed=plan.twin)
     except UsageError:
         raise  # an option is wrong for every matrix
     except Exception as error:  # whatever it is, it costs this row and not the hours before it
@@ -208,6 +210,8 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
         s=spectrum.s,
         u=spectrum.u,
         vh=spectrum.vh,
+        twin=None if null is None else null.s,
+        twin_kind="" if null is None else null.kind,
         engine=spectrum.engine,
         floor=spectrum.floor,
         digest=digest,
@@ -272,15 +276,22 @@ def _finish(
     complete: bool,
 ) -> Scan:
     missing = tuple(Skip(m.tensor, m.shape, "interrupted before its turn") for i, m in enumerate(matrices) if i not in rows)
-    source = {
+    source = _source(checkpoint)
+    if complete and checkpoint.path is not None:
+        source |= {"sha256": source_digest(checkpoint.path)}
+    meta = {"modescope": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": version("scipy")}
+    return Scan(tuple(rows[i][1] for i in sorted(rows)), (*skipped, *missing), source, said, meta, complete)
+
+
+def _source(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is scanned; hashing it is left to the end, where it costs no waiting for the first row."""
+    return {
         "path": None if checkpoint.path is None else str(checkpoint.path),
         "format": checkpoint.format,
-        "sha256": source_digest(checkpoint.path) if complete and checkpoint.path is not None else None,
+        "sha256": None,
         "tensors": len(checkpoint.tensors),
         "parameters": sum(tensor.size for tensor in checkpoint.tensors),
     }
-    meta = {"modescope": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": version("scipy")}
-    return Scan(tuple(rows[i][1] for i in sorted(rows)), (*skipped, *missing), source, said, meta, complete)
 
 
 def _save(result: Scan, plan: _Plan, rows: Mapping[int, tuple[str, Row]], folder: str | Path | None) -> None:

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from modescope.laws import noise
+from modescope.laws import noise, wishart
 from modescope.laws.spiked import threshold
 from modescope.outliers import Live, live_entries
 from modescope.seeds import generator
 from modescope.spectrum import Spectrum
+from modescope.svd import Values
 from modescope.svd.gram import gram
 
 Entries32 = NDArray[np.float32]
@@ -106,20 +107,57 @@ def largest(spectrum: Spectrum, part: Live, kind: Kind, *, draws: int, seed: int
     """
     matrix = spectrum.matrix
     random = generator(seed, matrix.tensor, matrix.view, kind.__name__)
-    dense = live_entries(matrix, part)
-    dense -= dense.dtype.type(part.mean)  # or every twin would have the spike of the mean, and hide it
-    dense /= part.std
-    twins = kind(np.ascontiguousarray(dense, dtype=np.float32), random)
+    twins = kind(_standardised(spectrum, part), random)
     found, variance = [], 0.0
     for draw in range(draws):
         if draw == 0 or part.m <= OWN_FIT:
-            values = gram(next(twins)).s ** 2
+            s = gram(next(twins)).s
+            if draw == 0 and kind is permuted:
+                with _guard:
+                    _known.setdefault(spectrum, _Known()).first[seed] = s
+            values = s**2
             variance = noise.fit(values, part.n, level=level).sigma ** 2
             top = float(values[0])
         else:
             top = _largest(next(twins), random)
         found.append(top / variance if variance > 0 else math.inf)  # so sparse that a twin has no bulk
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """Singular values of one twin, descending, in units of the weights, and in words what its entries are."""
+
+    s: Values
+    kind: str
+
+
+def twin(spectrum: Spectrum, part: Live, *, seed: int) -> Twin:
+    """One twin for a picture: what the matrix would look like if its entries were all there is to it.
+
+    Entries that may themselves pass the theoretical edge are permuted. All others have the spectrum of Gaussian entries of their
+    variance, in the bulk and at its edge, and that is drawn without a matrix, some hundred times faster.
+
+    Args:
+        spectrum: Of a matrix that is formed; it is read again where its entries are permuted, and never written to.
+        part: Its live part.
+        seed: As for `inflation`, whose first permutation twin this is where entries are permuted.
+    """
+    if needs_calibration(part):
+        return Twin(_shuffled(spectrum, part, seed), "its entries in random places")
+    random = generator(seed, spectrum.matrix.tensor, spectrum.matrix.view, "gaussian")
+    return Twin(np.sqrt(wishart.sample(part.n, part.m, random)[::-1]) * part.std, "Gaussian entries of the same variance")
+
+
+def _shuffled(spectrum: Spectrum, part: Live, seed: int) -> Values:
+    """Singular values of the first permutation twin, drawn once for a spectrum; the squares come from float32."""
+    with _guard:
+        known = _known.setdefault(spectrum, _Known())
+    with known.lock:
+        if seed not in known.first:
+            random = generator(seed, spectrum.matrix.tensor, spectrum.matrix.view, permuted.__name__)
+            known.first[seed] = gram(next(permuted(_standardised(spectrum, part), random))).s
+        return known.first[seed] * part.std
 
 
 def extrapolated(values: list[float], level: float) -> float:
@@ -141,10 +179,19 @@ class _Known:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     factors: dict[tuple[str, int, int, float], float] = field(default_factory=dict)
+    first: dict[int, Values] = field(default_factory=dict)
 
 
 _guard = threading.Lock()
 _known: WeakKeyDictionary[Spectrum, _Known] = WeakKeyDictionary()
+
+
+def _standardised(spectrum: Spectrum, part: Live) -> Entries32:
+    """The live entries less their mean, or every twin would have the spike of the mean and hide it, over their deviation."""
+    dense = live_entries(spectrum.matrix, part)
+    dense -= dense.dtype.type(part.mean)
+    dense /= part.std
+    return np.ascontiguousarray(dense, dtype=np.float32)
 
 
 def _riffle(flat: Entries32, random: np.random.Generator) -> Entries32:

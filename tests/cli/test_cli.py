@@ -164,7 +164,7 @@ def test_hostile_names_stay_text(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert "\x1b" not in out + err
         assert "naïve" in out or "na\\u00efve" in out
         if form == "html":
-            assert "<script" not in out
+            assert "<script>alert" not in out
         if form == "markdown":
             assert "<script" not in out.replace("\\<", "")
         if form == "csv":
@@ -297,7 +297,7 @@ def test_an_interrupted_scan_prints_what_is_done_and_resumes(tmp_path: Path, sen
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / "run" / "journal.jsonl"
     for _ in range(600):
-        if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= 3:
             break
         time.sleep(0.05)
     process.send_signal(sent)

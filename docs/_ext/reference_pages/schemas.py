@@ -9,6 +9,7 @@ from modescope.inspection import Inspection
 from modescope.matrix import Matrix, Skip, Tensor
 from modescope.measures import measures
 from modescope.quantity import Quantity
+from modescope.reports import Report
 from modescope.result import Row, Scan
 from reference_pages import UndocumentedError
 from reference_pages._markdown import code, entries, prose, sections, table
@@ -19,6 +20,7 @@ MEASURES = "matrices[].measures"  # below it the numbers follow, which have a pa
 CLASSES: dict[str, dict[str, type]] = {
     "modescope.scan/1": {"": Scan, "matrices[]": Row, "skipped[]": Skip},
     "modescope.inspect/1": {"": Inspection, "tensors[]": Tensor, "matrices[]": Matrix, "skipped[]": Skip, "unsafe[]": Skip},
+    "modescope.report/1": {"": Report},
     "modescope.measures/1": {"measures[].numbers[]": Quantity},
 }
 

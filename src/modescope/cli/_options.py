@@ -41,6 +41,42 @@ def selection(command: Command) -> Command:
     return command
 
 
+def scanning(command: Command) -> Command:
+    """What `scanned` in `_scanned.py` takes: --level, --seed, --set, --save, --resume, --workers, --memory, --device, --quiet."""
+    for option in reversed(
+        [
+            click.option(
+                "--level", default=0.01, show_default=True, help="Probability that a network of pure noise shows any signal mode."
+            ),
+            click.option("--seed", default=0, show_default=True, help="Derives every random twin and resample."),
+            click.option(
+                "--set",
+                multiple=True,
+                type=Listed(),
+                metavar="MEASURE.OPTION=VALUE",
+                help="Option of a measure, as tail.bootstrap=200. Repeatable.",
+            ),
+            click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Run folder, written row by row."),
+            click.option(
+                "--resume",
+                is_flag=True,
+                help="Continue in the run folder: rows of the same data, options and version are used again.",
+            ),
+            click.option("--workers", type=click.IntRange(min=1), help="Threads; by default one per processor."),
+            click.option(
+                "--memory",
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="GB",
+                help="Memory budget in GB; by default half of the machine's.",
+            ),
+            click.option("--device", help="A CUDA device such as cuda:0; by default the CPU."),
+            click.option("--quiet", "-q", is_flag=True, help="No progress on stderr."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 def output(command: Command) -> Command:
     """--format, --json, -o, --debug."""
     for option in reversed(

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from modescope.errors import UsageError
-from modescope.render import renderers
-from modescope.report import Report
+from modescope.render import renderers, replace
+from modescope.reports import Report
 
 
 def check(output: Path | None) -> None:
@@ -17,6 +17,13 @@ def check(output: Path | None) -> None:
     """
     if output is not None and not (output.parent.is_dir() and os.access(output if output.exists() else output.parent, os.W_OK)):
         raise UsageError(f"{output}: cannot be written (no such folder, or no permission).")
+
+
+def chosen(form: str | None, output: Path | None, default: str) -> str:
+    """The renderer that was asked for, or that the suffix of the file names, or the default."""
+    if form is not None or output is None:
+        return form or default
+    return next((name for name, renderer in renderers().items() if getattr(renderer, "SUFFIX", "") == output.suffix), default)
 
 
 def write(report: Report, form: str, output: Path | None = None) -> None:
@@ -30,7 +37,4 @@ def write(report: Report, form: str, output: Path | None = None) -> None:
         stream = sys.stdout
         stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8"))
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written ({error.strerror or error}).") from error
+    replace(output, text)

@@ -10,7 +10,7 @@ def command() -> int:
     import sys
 
     from modescope.cli._write import write
-    from modescope.report import Report
+    from modescope.reports import Report
     from modescope.scanning import scan
     from modescope.shipped import demo_history, demo_path
 

@@ -4,6 +4,9 @@ A measure module has `analyze(spectrum, /, *, option=default) -> result`, where 
 are `quantity` fields and whose `status` is "ok" or a sentence, and `Result`, the class of that result. The options `seed`,
 `level` and `tests` mean the same in every measure that has them: the integer all randomness is derived from, the family-wise
 level, and the number of matrices in the family.
+
+A measure may also have `blocks(kept, result, /) -> Iterator[Block]`: its sentences and drawings, made from its result and from what
+is kept of the spectrum when the matrix is gone (`pictures.Kept`).
 """
 
 import math
@@ -12,7 +15,9 @@ from inspect import signature
 from types import ModuleType
 from typing import Any, Protocol
 
+from modescope.blocks import Block, Note
 from modescope.errors import UsageError
+from modescope.pictures import Kept
 from modescope.registry import modules
 from modescope.spectrum import Spectrum
 
@@ -22,6 +27,15 @@ class Measure(Protocol):
 
     def analyze(self, spectrum: Spectrum, /) -> Any:
         """Read one spectrum and return a frozen result with a status."""
+
+
+def blocks(name: str, kept: Kept, result: Any, /) -> tuple[Block, ...]:
+    """What a measure says and draws of its result; a fault in it becomes a note, so that the rest is still shown."""
+    draw = getattr(measures()[name], "blocks", None)
+    try:
+        return tuple(draw(kept, result)) if draw is not None else ()
+    except Exception as error:
+        return (Note(f"{name} could not be drawn: {type(error).__name__}: {error}", level="error"),)
 
 
 def measures() -> Mapping[str, ModuleType]:

@@ -1,21 +1,30 @@
 """Bulk: the noise in a matrix by the Marchenko-Pastur law, the modes above its edge, and whether the law holds at all."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from modescope import twins
+from modescope.blocks import Axis, Block, Counts, Curve, Histogram, Mark, Note, Series, Table
 from modescope.laws import marchenko_pastur, noise, spiked
 from modescope.outliers import Live, centred, fit, live
+from modescope.pictures import SMOOTH, Kept, number, numbers, shares, thinned
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum, decompose
 
 LISTED = 64  # outliers whose strength and cosines are given one by one
+SHOWN = 16  # outliers that a page lists
+NAMED = 5  # outliers that a drawing names
+TINY = 1e-12
+BINS = 120  # of a histogram, at most
+LEAST = 1e-3  # of the edge of the noise: smaller values are not drawn
 CLOSE, FAR = 1.0, 2.5  # distance over its critical value: up to the one the law holds, above the other it does not
 
 _MOSTLY_OUTLIERS = "not Marchenko-Pastur: more than half of the values lie above the edge"
 _NO_BULK = "no noise bulk: short side below 16, rank defect, zero or constant matrix, matrix never formed, or partial spectrum"
 _MP = "Marchenko & Pastur (1967), doi:10.1070/SM1967v001n04ABEH001994"
+_JOHNSTONE = "Johnstone (2001), doi:10.1214/aos/1009210544"
 _BGN = "Benaych-Georges & Nadakuditi (2012), doi:10.1016/j.jmva.2012.04.019"
 
 
@@ -242,3 +251,118 @@ def _centred_count(spectrum: Spectrum, part: Live, sigma: float, threshold: floa
 
 def _listed(values: np.typing.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
+
+
+def blocks(kept: Kept, result: Result, /) -> Iterator[Block]:
+    """The noise and what stands out of it: sentences, the density of the singular values, all of them in order, the outliers."""
+    if result.sigma is None or result.outliers is None or result.threshold is None:
+        yield Note(f"No verdict on noise: {result.status}.", level="caution")
+        yield _ordered(kept, result)
+        return
+    count = result.outliers
+    yield Note(
+        f"{count or 'No'} of {kept.s.size} modes {'stands' if count == 1 else 'stand'} above the threshold of the noise "
+        f"({result.calibration}): singular values above {result.threshold**0.5:.4g}. Noise alone has a largest value as large as "
+        f"the one seen with probability {_chance(result.p)}, before any correction for the number of matrices. Its entries have a "
+        f"standard deviation of {result.sigma:.3g}.",
+        source=_JOHNSTONE,
+    )
+    holds = result.fit.startswith("consistent")
+    yield Note(f"The noise is {result.fit} (distance {result.fit_ratio:.2g} of critical).", "plain" if holds else "caution", _MP)
+    if result.outliers_centred is not None and result.outliers_centred < count:
+        yield Note("One of these modes is the mean of the entries: a common shift, and no direction.", level="caution", source=_BGN)
+    yield _density(kept, result)
+    yield _ordered(kept, result)
+    if count:
+        yield _outliers(kept, result)
+
+
+def _chance(p: float | None) -> str:
+    """A probability in words; that of a strong mode has hundreds of zeros, which nobody reads."""
+    return f"below {TINY:g}" if p is None or p < TINY else f"{p:.2g}"
+
+
+def _density(kept: Kept, result: Result) -> Histogram:
+    """Density of the singular values, a null twin behind it and the law of the noise over it."""
+    assert result.sigma is not None
+    assert result.threshold is not None
+    assert result.edge_lower is not None
+    assert result.edge_upper is not None
+    assert result.n is not None
+    assert result.m is not None
+    top, low, high = result.threshold**0.5, result.edge_lower**0.5, result.edge_upper**0.5
+    drawn = [kept.s] if kept.twin is None else [kept.s, kept.twin]
+    end = 1.05 * max(top, *(float(s[0]) for s in drawn))
+    start = 0.95 * max(min(low, *(float(s[-1]) for s in drawn)), LEAST * high)
+    inside = min(max(2 * result.m ** (1 / 3), 8), 40)  # bins that the noise takes
+    width = np.log(high / max(low, 0.1 * high)) / inside
+    edges = np.geomspace(start, end, max(2, min(int(np.log(end / start) / width), BINS)))
+    x = np.geomspace(max(low, start), high, SMOOTH)
+    scale = result.n * result.sigma**2
+    law = 2 * x**2 / scale * marchenko_pastur.pdf(x**2 / scale, result.m / result.n)  # density of the logarithm of s
+    share = result.m / kept.s.size * np.log(edges[1] / edges[0])
+    named = kept.s[: min(result.outliers or 0, NAMED)]
+    names = tuple(f"mode {i}" for i in range(named.size))
+    counts = [] if kept.twin is None else [Counts(f"null twin: {kept.twin_kind}", shares(kept.twin, edges), "null")]
+    return Histogram(
+        "Singular values and noise",
+        Axis("singular value", log=True),
+        Axis("share of the modes"),
+        tuple(float(f"{edge:.6g}") for edge in edges),
+        (*counts, Counts("singular values", shares(kept.s, edges))),
+        (
+            Series("Marchenko-Pastur law", numbers(x), numbers(law * share), "law"),
+            Series("signal modes", numbers(named), (0.0,) * named.size, "data", "points", texts=names),
+        ),
+        (Mark(top, "threshold"),),
+        "The law is fitted to the middle of the values and drawn for the share of modes that it explains.",
+    )
+
+
+def _ordered(kept: Kept, result: Result) -> Curve:
+    """All singular values in order."""
+    at = thinned(kept.s.size)
+    series = [Series("singular values", numbers(at), numbers(kept.s[at]), "data", "points")]
+    if kept.twin is not None:
+        at = thinned(kept.twin.size, SMOOTH)
+        series.insert(0, Series(f"null twin: {kept.twin_kind}", numbers(at), numbers(kept.twin[at]), "null"))
+    if result.sigma is not None and result.m is not None and result.n is not None and result.outliers_theory is not None:
+        ranks = thinned(result.m, SMOOTH)
+        expected = marchenko_pastur.quantile(1 - (ranks + 0.5) / result.m, result.m / result.n)
+        y = result.sigma * np.sqrt(result.n * expected)
+        series.insert(1, Series("Marchenko-Pastur law", numbers(ranks + result.outliers_theory), numbers(y), "law"))
+    if result.outliers:
+        first = range(min(result.outliers, NAMED))
+        names = tuple(f"mode {i}" for i in first)
+        series.append(Series("signal modes", tuple(first), numbers(kept.s[: len(first)]), "data", "points", texts=names))
+    return Curve(
+        "Singular values in order",
+        Axis("mode, counted from 0"),
+        Axis("singular value", log=True),
+        tuple(series),
+        () if result.threshold is None else (Mark(result.threshold**0.5, "threshold", "y"),),
+        "" if kept.twin is not None else "No null twin was kept of this matrix.",
+    )
+
+
+def _outliers(kept: Kept, result: Result) -> Table:
+    """The first outliers, one by one."""
+    energy = float((kept.s**2).sum())
+    strengths, output, into = (values or () for values in (result.strengths, result.cosines_output, result.cosines_input))
+    shown = min(result.outliers or 0, SHOWN, len(strengths))
+    return Table(
+        "Signal modes" + (f": the first {shown} of {result.outliers}" if shown < (result.outliers or 0) else ""),
+        ("mode", "singular value", "share of energy", "gain behind it", "cosine, output", "cosine, input"),
+        tuple(
+            (i, number(float(s)), number(float(s) ** 2 / energy), number(strengths[i]), number(output[i]), number(into[i]))
+            for i, s in enumerate(kept.s[:shown])
+        ),
+        about=(
+            "Counted from 0, the largest.",
+            "Gain of the mode as it is in the matrix.",
+            "Its square over the sum of all squares.",
+            "Estimated gain of the direction behind the mode, the noise taken out.",
+            "Estimated cosine between its output direction and the one behind it.",
+            "Estimated cosine between its input direction and the one behind it.",
+        ),
+    )

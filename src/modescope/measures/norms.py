@@ -1,10 +1,13 @@
 """Norms: how large a matrix is, as a gain, as a sum of squares and as a sum of gains."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from modescope.blocks import Block, Note
+from modescope.pictures import Kept
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum
 from modescope.svd import Values
@@ -75,3 +78,14 @@ def schatten(s: Values, p: float) -> float:
     if not s.size or s[0] == 0:
         return 0.0
     return float(s[0] * ((s / s[0]) ** p).sum() ** (1 / p))
+
+
+def blocks(kept: Kept, result: Result, /) -> Iterator[Block]:
+    """What the norms say."""
+    if result.spectral is None or result.frobenius is None or result.nuclear is None:
+        return
+    out, into = kept.shape
+    yield Note(
+        f"An input of length 1 leaves with a length of at most {result.spectral:.4g}, the gain of the first mode. Entries are "
+        f"{result.frobenius / (out * into) ** 0.5:.3g} in root mean square."
+    )

@@ -1,11 +1,14 @@
 """Null twins: what the same entries, signs or shape show without any structure."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
+from modescope.blocks import Block, Note
 from modescope.laws import noise, power_law, wishart
 from modescope.outliers import Live, fit, live
+from modescope.pictures import Kept
 from modescope.quantity import quantity
 from modescope.seeds import generator
 from modescope.spectrum import Spectrum
@@ -144,3 +147,21 @@ def _gaussian_alphas(n: int, m: int, seed: int, draws: int) -> tuple[float, floa
     fits = [power_law.fit(values[values > 0]).alpha for values in spectra]
     alphas = [alpha for alpha in fits if alpha is not None]
     return min(alphas), max(alphas)
+
+
+def blocks(_: Kept, result: Result, /) -> Iterator[Block]:
+    """What twins and Gaussian noise of the shape show."""
+    if result.alpha_low is not None and result.alpha_high is not None:
+        yield Note(
+            f"Gaussian noise of this shape has tail exponents of {result.alpha_low:.3g} to {result.alpha_high:.3g} in a few draws: "
+            "an exponent in that range says nothing.",
+            source="Dumitriu & Edelman (2002), doi:10.1063/1.1507823",
+        )
+    found = {
+        "all entries in random places": result.outliers_entries,
+        "the entries of each row in random places": result.outliers_rows,
+        "random signs": result.outliers_signs,
+    }
+    said = [f"{count} above what {kind} show" for kind, count in found.items() if count is not None]
+    if said:
+        yield Note(f"Signal modes by twins: {', '.join(said)}.", source="Hong, Sheng & Dobriban (2020), arXiv:2012.02985")

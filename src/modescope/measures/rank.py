@@ -1,11 +1,14 @@
 """Ranks: over how many modes a matrix spreads its gain, and how many its storage can tell from zero."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from modescope.blocks import Block, Note
 from modescope.errors import UsageError
+from modescope.pictures import Kept
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum
 from modescope.svd import Values
@@ -194,3 +197,21 @@ def _stable_by_entries(spectrum: Spectrum) -> float | None:
     if entries is None or not spectrum.s.size or spectrum.s[0] == 0:
         return None
     return entries.count * (math.hypot(entries.mean, entries.std) / float(spectrum.s[0])) ** 2
+
+
+def blocks(kept: Kept, result: Result, /) -> Iterator[Block]:
+    """What the ranks say."""
+    short = min(kept.shape)
+    if result.stable is not None and result.energy_rank is not None and result.energy_effective is not None:
+        yield Note(
+            f"{short} modes. {result.energy_rank} of them hold the chosen share of the energy. As many modes as strong as the "
+            f"first as the stable rank, {result.stable:.3g}, would carry the same energy; the entropy of the energies is that of "
+            f"{result.energy_effective:.3g} equal modes.",
+            source="Rudelson & Vershynin (2007), doi:10.1145/1255443.1255449; Roy & Vetterli (2007)",
+        )
+    if result.numerical is not None and result.numerical < short:
+        yield Note(
+            f"{short - result.numerical} of {short} modes cannot be told from zero in the stored numbers: the matrix is singular, "
+            "and its condition number has no value.",
+            level="caution",
+        )

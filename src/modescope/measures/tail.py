@@ -1,13 +1,16 @@
 """Power-law tail of the eigenvalues: exponent, where the tail begins, how well it fits, and when the exponent means nothing."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modescope import outliers
+from modescope.blocks import Axis, Block, Curve, Mark, Note, Series
 from modescope.laws import fixed_aspect, marchenko_pastur, power_law, tail_alternatives, tail_resampling
 from modescope.matrix import Convolution
+from modescope.pictures import SMOOTH, Kept, numbers, thinned
 from modescope.quantity import quantity
 from modescope.seeds import generator
 from modescope.spectrum import Spectrum
@@ -25,7 +28,7 @@ _HU = "Hu, Goel, Killiakov & Yang (2025), arXiv:2506.06280"
 _NO_FIT = "fewer than 20 eigenvalues above the storage tolerance, a flat spectrum, or a zero matrix"
 _IID = "eigenvalues are not independent: it overstates the noise of one layer about sixfold"
 
-
+NORMAL = 1.96  # standard errors to each side that hold 95 %
 LARGEST = 1e154  # singular value whose square is still a number
 
 
@@ -288,3 +291,48 @@ def _farms(spectrum: Spectrum, positions: int) -> float | None:
     if not isinstance(matrix, np.ndarray) or min(matrix.shape) < fixed_aspect.NARROWEST:
         return None
     return fixed_aspect.upper_half_exponent(fixed_aspect.eigenvalues(matrix.astype(np.float64), positions))
+
+
+def blocks(kept: Kept, result: Result, /) -> Iterator[Block]:
+    """The exponent in words, and the tail on double logarithmic axes with its fit."""
+    if result.alpha is None or result.alpha_stderr is None or result.n_tail is None:
+        yield Note(f"No tail exponent: {result.status}.", level="caution")
+        return
+    said = f"The {result.n_tail} largest eigenvalues fall off with the exponent {result.alpha:.3g} ± {result.alpha_stderr:.2g}"
+    if result.alpha_low is not None and result.alpha_high is not None:
+        said += f" (95 % of the resamples: {result.alpha_low:.3g} to {result.alpha_high:.3g})"
+    yield Note(f"{said}, as if they were independent draws; eigenvalues are not.", source=_CLAUSET)
+    if result.status != "ok":
+        yield Note(f"{result.status[0].upper()}{result.status[1:]}.", level="caution")
+    if result.xmin is not None:
+        yield _tail(kept, result.alpha, result.alpha_stderr, result.xmin, result.n_tail)
+
+
+def _tail(kept: Kept, alpha: float, error: float, xmin: float, n_tail: int) -> Curve:
+    values = (kept.s[kept.s > 0]) ** 2
+    at = thinned(values.size)
+    series = [Series("eigenvalues", numbers(values[at]), numbers((at + 1) / values.size), "data", "points")]
+    if kept.twin is not None:
+        null = kept.twin[kept.twin > 0] ** 2
+        at = thinned(null.size, SMOOTH)
+        series.insert(0, Series(f"null twin: {kept.twin_kind}", numbers(null[at]), numbers((at + 1) / null.size), "null"))
+    x = np.array([xmin, values[0]])  # a straight line on these axes, and so are the ends of its band
+    share, over = n_tail / values.size, x / xmin
+    series.append(
+        Series(
+            f"power law, exponent {alpha:.3g}",
+            numbers(x),
+            numbers(share * over ** (1 - alpha)),
+            "fit",
+            low=numbers(share * over ** (1 - alpha - NORMAL * error)),
+            high=numbers(share * over ** (1 - alpha + NORMAL * error)),
+        )
+    )
+    return Curve(
+        "Tail of the eigenvalues",
+        Axis("eigenvalue, the square of a singular value", log=True),
+        Axis("share of the eigenvalues at or above", log=True),
+        tuple(series),
+        (Mark(xmin, "the tail begins"),),
+        "A straight line is a power law. The band is the 95 % interval of the exponent, as if the values were independent.",
+    )

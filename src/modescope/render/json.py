@@ -2,7 +2,7 @@
 
 import json
 
-from modescope.report import Report
+from modescope.reports import Report
 
 
 def render(report: Report, /) -> str:

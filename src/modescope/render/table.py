@@ -5,17 +5,20 @@ from typing import assert_never
 
 from rich.cells import cell_len
 
-from modescope.blocks import Block, Note, Table
+from modescope.blocks import Block, Curve, Graph, Heatmap, Histogram, Image, Note, Section, Table
 from modescope.render._plain import cell, plain
-from modescope.report import Report
+from modescope.render._words import words
+from modescope.reports import Report
+
+SUFFIX = ".txt"
 
 LINE = 110  # characters of a note's line; tables are as wide as their content
 GAP = "   "
 
 
 def render(report: Report, /) -> str:
-    """Tables as wide as their content, without colour, so that a pipe gets what a person saw."""
-    return "\n\n".join(_text(block) for block in report.blocks) + "\n"
+    """Tables as wide as their content, without colour, so that a pipe gets what a person saw; folded sections are left out."""
+    return "\n\n".join(text for block in report.blocks if (text := _text(block))) + "\n"
 
 
 def _text(block: Block) -> str:
@@ -23,7 +26,14 @@ def _text(block: Block) -> str:
         case Table():
             return _grid(block)
         case Note():
-            return fill(plain(block.text), width=LINE, break_long_words=False, break_on_hyphens=False)
+            said = plain(block.text) if block.level == "plain" else f"{block.level.capitalize()}: {plain(block.text)}"
+            return fill(said, width=LINE, break_long_words=False, break_on_hyphens=False)
+        case Section():
+            parts = [] if block.folded else [text for inner in block.blocks if (text := _text(inner))]
+            title = plain(block.title)
+            return "\n\n".join([f"{title}\n{'═' * cell_len(title)}", *parts]) if parts else ""
+        case Curve() | Histogram() | Heatmap() | Graph() | Image():
+            return "\n".join(map(plain, words(block)))
         case _:
             assert_never(block)
 

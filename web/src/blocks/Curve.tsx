@@ -1,0 +1,36 @@
+// Series over common axes.
+import { curve } from "../charts/xy";
+import type { Cell, Curve, Series } from "../report";
+import { shown } from "../words";
+import { Drawing, type Numbers } from "./Drawing";
+
+export function CurveBlock({ block, depth }: { block: Curve; depth: number }) {
+  const height = 320;
+  return (
+    <Drawing
+      title={block.title}
+      caption={block.caption}
+      depth={depth}
+      height={height}
+      option={(palette, width) => curve(block, palette, width, height)}
+      numbers={() => points(block.series, block.x.label, block.y.label)}
+      said={`${shown(block.y.label)} over ${shown(block.x.label)}: ${block.series.map((series) => shown(series.name)).join(", ")}.`}
+    />
+  );
+}
+
+export function points(series: readonly Series[], x: string, y: string): Numbers {
+  const texts = series.some((one) => one.texts?.length);
+  const band = series.some((one) => one.low?.length || one.high?.length);
+  const columns = ["series", ...(texts ? ["name"] : []), x, y, ...(band ? ["low", "high"] : [])];
+  const rows = series.flatMap((one) =>
+    one.x.map((at, index): Cell[] => [
+      one.name,
+      ...(texts ? [one.texts?.[index] ?? ""] : []),
+      at,
+      one.y[index] ?? null,
+      ...(band ? [one.low?.[index] ?? null, one.high?.[index] ?? null] : []),
+    ]),
+  );
+  return { columns, rows };
+}
