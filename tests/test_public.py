@@ -23,7 +23,7 @@ def test_the_type_checker_sees_the_same_names_as_a_user() -> None:
 
 def test_public_names_are_exactly_those_documented() -> None:
     text = (ROOT / "docs/reference/python.md").read_text()
-    documented = set(re.findall(r"^```\{(?:autofunction|autoclass|autoexception)\} modescope\.(\w+)", text, re.MULTILINE))
+    documented = set(re.findall(r"^```\{(?:autofunction|autoclass|autoexception)\} modescope\.(\w+)$", text, re.MULTILINE))
     assert documented == set(modescope.__all__) - {"__version__"}
 
 

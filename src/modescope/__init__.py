@@ -11,6 +11,9 @@ from modescope.version import __version__ as __version__
 if TYPE_CHECKING:
     from modescope.checkpoints import Checkpoint as Checkpoint
     from modescope.checkpoints import open as open
+    from modescope.comparison import compare as compare
+    from modescope.comparison.result import Comparison as Comparison
+    from modescope.errors import Interrupted as Interrupted
     from modescope.errors import MatrixError as MatrixError
     from modescope.errors import ModescopeError as ModescopeError
     from modescope.errors import UnreadableError as UnreadableError
@@ -22,68 +25,89 @@ if TYPE_CHECKING:
     from modescope.matrix import Matrix as Matrix
     from modescope.matrix import Skip as Skip
     from modescope.matrix import Tensor as Tensor
+    from modescope.monitor import Monitor as Monitor
+    from modescope.reporting import report as report
+    from modescope.reports import Report as Report
+    from modescope.reports.form import load_report as load_report
     from modescope.result import Row as Row
     from modescope.result import Scan as Scan
     from modescope.runs import load_run as load_run
-    from modescope.scanning import Interrupted as Interrupted
     from modescope.scanning import Progress as Progress
     from modescope.scanning import scan as scan
     from modescope.shipped import demo_history as demo_history
     from modescope.shipped import demo_path as demo_path
     from modescope.spectrum import Spectrum as Spectrum
     from modescope.spectrum import decompose as decompose
+    from modescope.store import Store as Store
+    from modescope.web import serve as serve
 
 _HOME = {
     "Checkpoint": "checkpoints",
+    "Comparison": "comparison.result",
     "Inspection": "inspection",
-    "Interrupted": "scanning",
+    "Interrupted": "errors",
     "Matrix": "matrix",
     "MatrixError": "errors",
     "ModescopeError": "errors",
+    "Monitor": "monitor",
     "Progress": "scanning",
+    "Report": "reports",
     "Row": "result",
     "Scan": "result",
     "Skip": "matrix",
     "Spectrum": "spectrum",
+    "Store": "store",
     "Tensor": "matrix",
     "UnreadableError": "errors",
     "UnsafeError": "errors",
     "UsageError": "errors",
+    "compare": "comparison",
     "decompose": "spectrum",
     "demo_history": "shipped",
     "demo_path": "shipped",
     "inspect": "inspection",
+    "load_report": "reports.form",
     "load_run": "runs",
     "matrices": "layers",
     "open": "checkpoints",
+    "report": "reporting",
     "scan": "scanning",
+    "serve": "web",
 }
 
 __all__ = [
     "Checkpoint",
+    "Comparison",
     "Inspection",
     "Interrupted",
     "Matrix",
     "MatrixError",
     "ModescopeError",
+    "Monitor",
     "Progress",
+    "Report",
     "Row",
     "Scan",
     "Skip",
     "Spectrum",
+    "Store",
     "Tensor",
     "UnreadableError",
     "UnsafeError",
     "UsageError",
     "__version__",
+    "compare",
     "decompose",
     "demo_history",
     "demo_path",
     "inspect",
+    "load_report",
     "load_run",
     "matrices",
     "open",
+    "report",
     "scan",
+    "serve",
 ]
 
 
