@@ -1,5 +1,5 @@
 // A report: its overview, or the one section that is addressed.
-import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { Blocks } from "./blocks/Blocks";
 import { Boundary, Fault } from "./parts/Boundary";
 import { Code } from "./parts/Code";
@@ -26,7 +26,8 @@ export function Page({ report, place }: { report: Report; place?: Omit<Place, "f
     was.current = open;
   }, [open]);
 
-  useEffect(() => {
+  // At once with what is drawn: a key that comes right after a click must not be lost.
+  useLayoutEffect(() => {
     const press = (event: KeyboardEvent) => {
       const typing = event.target instanceof HTMLElement && event.target.closest("input, select, textarea");
       if (!open || typing || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -22,7 +22,7 @@ def command() -> int:
     before, after = (sum(row.number("bulk", "outliers") or 0 for row in result) for result in (untrained, trained))
     sys.stdout.write(
         f"\nModes that stand out of the noise: {before} before training, {after} after it, at a chance of "
-        f"{trained.options['level']:.0%} that a network of pure noise shows any.\n"
-        f"Next: modescope scan {demo_path()} --json\n"
+        f"about {trained.options['level']:.0%} that a network of pure noise shows any.\n"
+        f"Next, to look at it: modescope report {demo_path()} -o report.html\n"
     )
     return 0

@@ -312,7 +312,7 @@ def _density(kept: Kept, result: Result) -> Histogram:
         (*counts, Counts("singular values", shares(kept.s, edges))),
         (
             Series("Marchenko-Pastur law", numbers(x), numbers(law * share), "law"),
-            Series("signal modes", numbers(named), (0.0,) * named.size, "data", "points", texts=names),
+            Series("signal modes", numbers(named), (number(1 / kept.s.size),) * named.size, "data", "points", texts=names),
         ),
         (Mark(top, "threshold"),),
         "The law is fitted to the middle of the values and drawn for the share of modes that it explains.",

@@ -1,0 +1,70 @@
+"""Take the pictures of the page that the documentation shows, with the network that ships: python docs/screenshots.py."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import modescope as ms
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "tests"))
+
+from page_cases import browser  # noqa: E402 - it lies among the tests
+from web_cases import running  # noqa: E402
+
+WIDTH, HEIGHT = 1200, 800
+
+
+def main() -> None:
+    """Every picture; a person looks at them before they are committed."""
+    with browser() as chromium, TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for path in ms.demo_history():
+            copy(path, folder / path.name.replace("model", "digits"))
+        with chdir(folder):  # so that the pictures show names, and no path of this machine
+            ms.report("digits.safetensors").save("report.html")
+            ms.compare(*_history(Path())).report().save("compare.html")
+        page = (folder / "report.html").as_uri()
+        _taken(chromium, page, "overview", height=760)
+        _taken(chromium, f"{page}#layer=8.weight", "layer", height=1330)
+        _taken(chromium, f"{page}#layer=3.weight", "layer-dark", height=1330, color_scheme="dark")
+        _taken(chromium, f"{(folder / 'compare.html').as_uri()}#layer=8.weight", "compare", height=1600)
+        with _served(folder) as address:
+            _taken(chromium, address, "runs", height=560)
+            _taken(chromium, address, "training", height=1330, click="digits training")
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    with chdir(folder):
+        store = ms.Store("runs/history")
+        for epoch, path in zip((0, 1, 2, 4, 8, 16, 40), _history(Path()), strict=True):
+            store.append(ms.scan(path), run="digits training", step=epoch)
+        ms.scan("epoch-00.safetensors", twin=True).save("runs/untrained")
+        ms.scan("digits.safetensors", twin=True).save("runs/digits")
+    with running("runs", cwd=folder) as server:
+        yield f"{server.url}/?token={server.token}"
+
+
+def _history(folder: Path) -> list[Path]:
+    """The checkpoints of the training in order."""
+    return [*sorted(folder.glob("epoch-*.safetensors")), folder / "digits.safetensors"]
+
+
+def _taken(chromium: Any, address: str, name: str, *, height: int = HEIGHT, click: str = "", **options: Any) -> None:
+    context = chromium.new_context(viewport={"width": WIDTH, "height": height}, **options)
+    page = context.new_page()
+    page.goto(address)
+    if click:
+        page.get_by_role("link", name=click).click()
+    page.wait_for_timeout(2500)  # charts are drawn one after the other
+    page.screenshot(path=DOCS / "images" / f"{name}.png")
+    context.close()
+
+
+if __name__ == "__main__":
+    main()
