@@ -58,8 +58,10 @@ BELOW: dict[str, set[str]] = {
     "frames": {"result", "weightwatcher", "errors"},
     "condition": {"result", "measures", "quantity", "errors"},
     "reference": {"measures", "quantity", "blocks", "reports", "errors", "version"},
+    "measuring": {"checkpoints", "digest", "errors", "matrix", "measures", "result", "svd", "version"},
     "inspection": {"checkpoints", "selection", "matrix", "errors", "blocks", "reports", "render", "version"},
     "scanning": {
+        "measuring",
         "checkpoints",
         "selection",
         "schedule",
@@ -78,6 +80,7 @@ BELOW: dict[str, set[str]] = {
     "reporting": {"blocks", "checkpoints", "measures", "pictures", "quantity", "reference", "reports", "result", "runs"}
     | {"scanning"},
     "comparison": {
+        "measuring",
         "blocks",
         "checkpoints",
         "digest",

@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from modescope import measuring
 from modescope.checkpoints import Checkpoint, open
-from modescope.digest import operand_digest, source_digest
-from modescope.errors import Interrupted, ModescopeError, UsageError
+from modescope.digest import operand_digest
+from modescope.errors import Interrupted, UsageError
 from modescope.matrix import Matrix, Operand, Skip
 from modescope.measures import bind, measures
 from modescope.outliers import live
@@ -25,11 +24,8 @@ from modescope.schedule import load, run
 from modescope.selection import Selection, select
 from modescope.spectrum import KRYLOV_SHARE, Spectrum, decompose
 from modescope.svd import Engine
-from modescope.svd.policy import exact
 from modescope.twins import twin
 from modescope.version import __version__
-
-LEAST_LEVEL = 1e-100  # quantiles of the Tracy-Widom law are known to 1e-280, and the level is divided by the number of matrices
 
 
 @dataclass(frozen=True)
@@ -109,10 +105,7 @@ def scan(
         UnsafeError: Opening it would run code.
         Interrupted: KeyboardInterrupt, with what was finished.
     """
-    if not LEAST_LEVEL <= level < 1:
-        raise UsageError(f"level: expected a probability between 0 and 1, not below {LEAST_LEVEL:g}, got {level}.")
-    if seed < 0:
-        raise UsageError(f"seed: expected an integer of 0 or more, got {seed}.")
+    measuring.check(level=level, seed=seed)
     if vectors < 0:
         raise UsageError(f"vectors: expected a number of modes, 0 or more, got {vectors}.")
     if resume and save_to is None:
@@ -135,7 +128,7 @@ def scan(
         bound=bound,
         vectors=vectors,
         twin=seed if twin else None,
-        engine=exact if device in (None, "cpu") else _device(device),
+        engine=measuring.engine(device),
         fixed=json.dumps([__version__, said], sort_keys=True),
         journal=None if save_to is None else Journal(Path(save_to), resume=resume),
     )
@@ -143,7 +136,9 @@ def scan(
     finish = partial(_finish, checkpoint, matrices, (*checkpoint.skipped, *skipped), said)
     rows: dict[int, tuple[str, Row]] = {}
     if plan.journal is not None:
-        plan.journal.begin(_source(checkpoint), said)
+        plan.journal.begin(
+            measuring.source(checkpoint, hashed=False), said
+        )  # hashing is left to the end: the first row need not wait
     try:
         _work(matrices, plan, rows, workers, memory, progress)
     except KeyboardInterrupt:
@@ -176,19 +171,6 @@ def _work(
 
 def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
     """Decompose and measure one matrix; what is wrong with it becomes its status. Runs in a worker thread."""
-    blank = Row(
-        matrix.tensor,
-        matrix.view,
-        matrix.kind,
-        matrix.shape,
-        matrix.stored,
-        "ok",
-        matrix.note,
-        matrix.aliases,
-        matrix.parts,
-        {},
-        np.empty(0),
-    )
     digest = ""
     try:
         matrix, digest = _kept(matrix, hashed=plan.journal is not None)
@@ -201,10 +183,9 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
     except UsageError:
         raise  # an option is wrong for every matrix
     except Exception as error:  # whatever it is, it costs this row and not the hours before it
-        failed = {name: measure.Result(status=f"no spectrum: {_reason(error, matrix)}") for name, measure in measures().items()}
-        return f"failed {matrix}", replace(blank, status=_reason(error, matrix), measures=failed, digest=digest)
+        return f"failed {matrix}", replace(measuring.failed(matrix, error), digest=digest)
     return key, replace(
-        blank,
+        measuring.blank(matrix),
         note=spectrum.note,
         measures=results,
         s=spectrum.s,
@@ -216,20 +197,6 @@ def _row(plan: _Plan, matrix: Matrix) -> tuple[str, Row]:
         floor=spectrum.floor,
         digest=digest,
     )
-
-
-def _reason(error: Exception, matrix: Matrix) -> str:
-    """What went wrong with one matrix, in one line; an error that is none of ours is called a fault of Modescope."""
-    text = str(error).removeprefix(f"{matrix}: ").partition("\n")[0]
-    match error:
-        case ModescopeError():
-            return text
-        case MemoryError():
-            return f"not enough memory{': ' if text else ''}{text}"
-        case OSError():
-            return f"cannot be read: {text}"
-        case _:
-            return f"a fault of Modescope: {type(error).__name__}: {text}"
 
 
 def _spectrum(matrix: Matrix, plan: _Plan) -> Spectrum:
@@ -276,22 +243,8 @@ def _finish(
     complete: bool,
 ) -> Scan:
     missing = tuple(Skip(m.tensor, m.shape, "interrupted before its turn") for i, m in enumerate(matrices) if i not in rows)
-    source = _source(checkpoint)
-    if complete and checkpoint.path is not None:
-        source |= {"sha256": source_digest(checkpoint.path)}
-    meta = {"modescope": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": version("scipy")}
-    return Scan(tuple(rows[i][1] for i in sorted(rows)), (*skipped, *missing), source, said, meta, complete)
-
-
-def _source(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is scanned; hashing it is left to the end, where it costs no waiting for the first row."""
-    return {
-        "path": None if checkpoint.path is None else str(checkpoint.path),
-        "format": checkpoint.format,
-        "sha256": None,
-        "tensors": len(checkpoint.tensors),
-        "parameters": sum(tensor.size for tensor in checkpoint.tensors),
-    }
+    source = measuring.source(checkpoint, hashed=complete)
+    return Scan(tuple(rows[i][1] for i in sorted(rows)), (*skipped, *missing), source, said, measuring.versions(), complete)
 
 
 def _save(result: Scan, plan: _Plan, rows: Mapping[int, tuple[str, Row]], folder: str | Path | None) -> None:
@@ -301,9 +254,3 @@ def _save(result: Scan, plan: _Plan, rows: Mapping[int, tuple[str, Row]], folder
     plan.journal.keep(keys)
     save(result, Path(folder), keys=keys)
     plan.journal.drop(keys)
-
-
-def _device(device: str) -> Engine:
-    from modescope.svd.device import on
-
-    return on(device)

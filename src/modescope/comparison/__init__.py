@@ -1,14 +1,13 @@
 """Compare checkpoints: measures side by side, the difference as a spectrum of its own, and modes followed from one to the next."""
 
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
+from modescope import measuring
 from modescope.checkpoints import Checkpoint, open
 from modescope.comparison import intruders as intruding
 from modescope.comparison.difference import Difference, difference
@@ -19,18 +18,16 @@ from modescope.comparison.pairing import Pairing, Unpaired, pair
 from modescope.comparison.result import Change, Comparison, Layer
 from modescope.comparison.strands import crossings, strands
 from modescope.comparison.subspaces import Inside, angles, inside
-from modescope.digest import operand_digest, source_digest
-from modescope.errors import Interrupted, ModescopeError, UsageError
+from modescope.digest import operand_digest
+from modescope.errors import Interrupted, UsageError
 from modescope.matrix import Matrix
 from modescope.measures import bind, measures
 from modescope.result import Row
-from modescope.scanning import LEAST_LEVEL, Progress
+from modescope.scanning import Progress
 from modescope.schedule import budget, load, run
 from modescope.selection import Selection, select
 from modescope.spectrum import Spectrum, decompose
 from modescope.svd import Engine
-from modescope.svd.policy import exact
-from modescope.version import __version__
 
 WRITTEN = 16  # modes of a difference whose directions are looked at
 TOGETHER = 4  # times the memory of one decomposition that a layer takes: vectors of up to three checkpoints, and a difference
@@ -106,10 +103,7 @@ def compare(
         UnsafeError: Opening it would run code.
         Interrupted: KeyboardInterrupt, with what was finished.
     """
-    if not LEAST_LEVEL <= level < 1:
-        raise UsageError(f"level: expected a probability between 0 and 1, not below {LEAST_LEVEL:g}, got {level}.")
-    if seed < 0:
-        raise UsageError(f"seed: expected an integer of 0 or more, got {seed}.")
+    measuring.check(level=level, seed=seed)
     if modes < 1:
         raise UsageError(f"modes: expected how many modes to match, 1 or more, got {modes}.")
     if not 0 < epsilon <= 1:
@@ -128,7 +122,7 @@ def compare(
         modes,
         epsilon,
         level / tests,
-        exact if device in (None, "cpu") else _device(device),
+        measuring.engine(device),
     )
     options: dict[str, Any] = {"seed": seed, "level": level, "tests": tests, "modes": modes, "epsilon": epsilon, "view": view}
     options |= {"include": list(chosen.include), "exclude": list(chosen.exclude), "kind": list(chosen.kind), "min_dim": min_dim}
@@ -171,19 +165,6 @@ def _layer(plan: _Plan, first: Matrix) -> Layer:
 
 def _seen(plan: _Plan, matrix: Matrix, before: _Seen | None) -> _Seen:
     """Decompose and measure one matrix; one that is the same as the one before is not computed again."""
-    blank = Row(
-        name=matrix.tensor,
-        view=matrix.view,
-        kind=matrix.kind,
-        shape=matrix.shape,
-        dtype=matrix.stored,
-        status="ok",
-        note=matrix.note,
-        aliases=matrix.aliases,
-        parts=matrix.parts,
-        measures={},
-        s=np.empty(0),
-    )
     try:
         digest = operand_digest(matrix.read())
         if before is not None and before.spectrum is not None and before.row.digest == digest and before.row.name == matrix.tensor:
@@ -193,11 +174,16 @@ def _seen(plan: _Plan, matrix: Matrix, before: _Seen | None) -> _Seen:
     except UsageError:
         raise  # an option is wrong for every matrix
     except Exception as error:  # whatever it is, it costs this layer and not the hours before it
-        reason = _reason(error, matrix)
-        failed = {name: measure.Result(status=f"no spectrum: {reason}") for name, measure in measures().items()}
-        return _Seen(matrix, replace(blank, status=reason, measures=failed), None, reason)
+        row = measuring.failed(matrix, error)
+        return _Seen(matrix, row, None, row.status)
     row = replace(
-        blank, note=spectrum.note, measures=results, s=spectrum.s, engine=spectrum.engine, floor=spectrum.floor, digest=digest
+        measuring.blank(matrix),
+        note=spectrum.note,
+        measures=results,
+        s=spectrum.s,
+        engine=spectrum.engine,
+        floor=spectrum.floor,
+        digest=digest,
     )
     return _Seen(matrix, row, spectrum, _modes(plan, matrix, spectrum))
 
@@ -209,7 +195,7 @@ def _modes(plan: _Plan, matrix: Matrix, spectrum: Spectrum) -> Modes | str:
     except UsageError:
         raise
     except Exception as error:
-        return _reason(error, matrix)
+        return measuring.reason(error, matrix)
     assert full.u is not None
     assert full.vh is not None
     count = int((full.s > max(spectrum.tolerance, full.tolerance)).sum())
@@ -232,7 +218,7 @@ def _change(plan: _Plan, start: int, stop: int, before: _Seen, after: _Seen) -> 
     except UsageError:
         raise
     except Exception as error:
-        return Change(start, stop, f"no difference: {_reason(error, before.matrix)}")
+        return Change(start, stop, f"no difference: {measuring.reason(error, before.matrix)}")
     status = "identical" if found.identical else "ok"
     a, b = before.modes, after.modes
     if isinstance(a, str) or isinstance(b, str):
@@ -263,20 +249,6 @@ def _inside(plan: _Plan, found: Difference, before: Matrix, after: Matrix, modes
     return inside((top.u, top.s, top.vh), modes.u[:, :k], modes.vh[:k])
 
 
-def _reason(error: Exception, matrix: Matrix) -> str:
-    """What went wrong with one matrix, in one line; an error that is none of ours is called a fault of Modescope."""
-    text = str(error).removeprefix(f"{matrix}: ").partition("\n")[0]
-    match error:
-        case ModescopeError():
-            return text
-        case MemoryError():
-            return f"not enough memory{': ' if text else ''}{text}"
-        case OSError():
-            return f"cannot be read: {text}"
-        case _:
-            return f"a fault of Modescope: {type(error).__name__}: {text}"
-
-
 def _nothing_common(checkpoints: Sequence[Checkpoint], selected: Sequence[Sequence[Matrix]], pairing: Pairing) -> str:
     """Why there is nothing to compare, with an example."""
     for number, (checkpoint, found) in enumerate(zip(checkpoints, selected, strict=True)):
@@ -299,22 +271,6 @@ def _finish(
         for index, layer in enumerate(pairing.layers)
         if index not in done
     )
-    said = tuple(
-        {
-            "path": None if checkpoint.path is None else str(checkpoint.path),
-            "format": checkpoint.format,
-            "sha256": source_digest(checkpoint.path) if complete and checkpoint.path is not None else None,
-            "tensors": len(checkpoint.tensors),
-            "parameters": sum(tensor.size for tensor in checkpoint.tensors),
-        }
-        for checkpoint in checkpoints
-    )
-    meta = {"modescope": __version__, "python": platform.python_version(), "numpy": np.__version__, "scipy": version("scipy")}
+    said = tuple(measuring.source(checkpoint, hashed=complete) for checkpoint in checkpoints)
     layers = tuple(done[index] for index in sorted(done))
-    return Comparison(said, layers, (*pairing.unpaired, *missing), options, pairing.renamed, meta, complete)
-
-
-def _device(device: str) -> Engine:
-    from modescope.svd.device import on
-
-    return on(device)
+    return Comparison(said, layers, (*pairing.unpaired, *missing), options, pairing.renamed, measuring.versions(), complete)
