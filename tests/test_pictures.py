@@ -1,11 +1,10 @@
 """Cutting arrays to what a picture can show."""
 
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modescope.pictures import POINTS, number, numbers, shares, small, thinned
+from modescope.pictures import POINTS, drawn, number, numbers, shares, small, thinned
 
 
 @given(size=st.integers(1, 100_000), limit=st.integers(8, 200))
@@ -33,7 +32,14 @@ def test_a_drawn_number_has_four_digits_or_is_missing(value: float) -> None:
 
 
 def test_shares_count_values_outside_in_the_total() -> None:
-    assert shares(np.array([0.5, 1.5, 9.0, 9.0]), np.array([0.0, 1.0, 2.0])) == (0.25, 0.25)
+    assert shares(np.array([0.5, 1.5, 9.0, 9.0]), np.array([0.0, 1.0, 2.0]), 4) == (0.25, 0.25)
+
+
+def test_what_is_rounding_is_not_drawn() -> None:
+    assert drawn(np.array([2.0, 1.0, 1e-9, 0.0])).tolist() == [2.0, 1.0]
+    assert small(np.array([1.0, 1e-9])) == (0, None)
+    assert small(np.zeros(3)) == (None, None, None)
+    assert drawn(np.empty(0)).size == 0
 
 
 def test_a_small_picture_begins_with_the_largest_value_and_misses_zeros() -> None:
@@ -44,3 +50,4 @@ def test_a_small_picture_begins_with_the_largest_value_and_misses_zeros() -> Non
 
 def test_whole_numbers_are_written_without_a_point() -> None:
     assert str(numbers([1.0, 2.5])) == "(1, 2.5)"
+    assert len(str(number(1.5e200))) < 10

@@ -12,7 +12,9 @@ from modescope.quantity import quantities
 
 Values = NDArray[np.float64]
 
+WHOLE = 1e15  # whole numbers below are written with all their digits
 SHORT = "%.3e"  # four significant digits of a drawn number
+VISIBLE = 1e-6  # of the largest singular value
 POINTS = 96  # of measured values in a curve
 SMOOTH = 40  # points of a law
 SMALL = 32  # points of a small picture
@@ -46,7 +48,7 @@ def numbers(values: ArrayLike) -> Numbers:
 def number(value: float) -> float | None:
     """One number at the precision of a picture, None where it is not finite."""
     short = float(SHORT % value)
-    if short.is_integer():
+    if abs(short) < WHOLE and short.is_integer():
         return int(short)  # "1" and not "1.0" in the saved form
     return short if math.isfinite(short) else None
 
@@ -61,18 +63,22 @@ def thinned(size: int, limit: int = POINTS) -> NDArray[np.int64]:
 
 
 def small(s: Values) -> Numbers:
-    """Common logarithms of singular values at even ranks, the largest first, for a small picture; zeros are missing."""
+    """Common logarithms of singular values at even ranks, the largest first, for a small picture; what is rounding is missing."""
     if not s.size:
         return ()
     taken = s[np.linspace(0, s.size - 1, min(s.size, SMALL)).round().astype(np.int64)]
-    with np.errstate(divide="ignore"):
-        return numbers(np.log10(taken))
+    return tuple(None if value <= VISIBLE * s[0] else number(math.log10(value)) for value in taken.tolist())
 
 
-def shares(values: Values, edges: Values) -> Numbers:
-    """Share of the values in each bin; values outside count in the total."""
+def shares(values: Values, edges: Values, total: int) -> Numbers:
+    """Share of `total` values in each bin."""
     counts, _ = np.histogram(values, edges)
-    return numbers(counts / max(values.size, 1))
+    return numbers(counts / max(total, 1))
+
+
+def drawn(s: Values) -> Values:
+    """The singular values that a logarithmic axis can show beside the largest; the others are rounding, and would squeeze it."""
+    return s[s > VISIBLE * s[0]] if s.size else s
 
 
 def described(name: str, result: object) -> Iterator[tuple[Cell, ...]]:

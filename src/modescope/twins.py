@@ -135,8 +135,9 @@ class Twin:
 def twin(spectrum: Spectrum, part: Live, *, seed: int) -> Twin:
     """One twin for a picture: what the matrix would look like if its entries were all there is to it.
 
-    Entries that may themselves pass the theoretical edge are permuted. All others have the spectrum of Gaussian entries of their
-    variance, in the bulk and at its edge, and that is drawn without a matrix, some hundred times faster.
+    Entries that may themselves pass the theoretical edge are permuted. The spectrum of all others is that of Gaussian entries of
+    their variance, but that the largest value of bounded entries scatters somewhat less in small matrices; it is drawn without a
+    matrix, some hundred times faster.
 
     Args:
         spectrum: Of a matrix that is formed; it is read again where its entries are permuted, and never written to.
@@ -144,7 +145,7 @@ def twin(spectrum: Spectrum, part: Live, *, seed: int) -> Twin:
         seed: As for `inflation`, whose first permutation twin this is where entries are permuted.
     """
     if needs_calibration(part):
-        return Twin(_shuffled(spectrum, part, seed), "its entries in random places")
+        return Twin(_shuffled(spectrum, part, seed), "its entries less their mean, in random places")
     random = generator(seed, spectrum.matrix.tensor, spectrum.matrix.view, "gaussian")
     return Twin(np.sqrt(wishart.sample(part.n, part.m, random)[::-1]) * part.std, "Gaussian entries of the same variance")
 

@@ -96,6 +96,20 @@ def test_the_fit_is_a_straight_line_from_where_the_tail_begins(spiked: Row) -> N
     assert next(block for block in drawn("tail", spiked) if isinstance(block, Note)).source
 
 
+def test_a_twin_and_the_values_have_a_common_scale_also_with_empty_columns() -> None:
+    a = noise(200, 192)
+    a[:, 128:] = 0
+    row = scanned(a)
+    null, data = (np.array(counts.values).sum() for counts in histogram(row).counts)
+    assert null == pytest.approx(128 / 192, abs=1e-3)
+    assert data == pytest.approx(128 / 192, abs=1e-2)
+    for block in (*drawn("bulk", row), *drawn("tail", row)):
+        for series in block.series if isinstance(block, Curve) else ():
+            if series.drawn == "points":  # values of rounding would stretch the axes to where nothing is to be seen
+                found = np.array(series.x if block.x.log else series.y)
+                assert found.min() > 1e-13 * found.max()
+
+
 def test_a_matrix_without_a_verdict_says_why_and_still_shows_its_values() -> None:
     made = drawn("bulk", scanned(noise(8, 30)))
     assert isinstance(made[0], Note)
@@ -118,8 +132,17 @@ def test_a_measure_that_cannot_draw_costs_one_note(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "a",
-    [np.zeros((20, 30)), np.ones((20, 30)), np.eye(40), noise(1, 7), noise(20, 20) * 1e-150, np.full((3, 3), np.nan)],
-    ids=["zero", "constant", "identity", "row", "tiny", "nan"],
+    [
+        np.zeros((20, 30)),
+        np.ones((20, 30)),
+        np.eye(40),
+        noise(1, 7),
+        noise(20, 20) * 1e-150,
+        noise(40, 60) * 1e-200,
+        noise(40, 60) * 1e150,
+        np.full((3, 3), np.nan),
+    ],
+    ids=["zero", "constant", "identity", "row", "tiny", "tinier", "huge", "nan"],
 )
 @pytest.mark.parametrize("name", measures())
 def test_no_matrix_makes_a_drawing_fail(name: str, a: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from modescope import twins
 from modescope.blocks import Axis, Block, Counts, Curve, Histogram, Mark, Note, Series, Table
 from modescope.laws import marchenko_pastur, noise, spiked
 from modescope.outliers import Live, centred, fit, live
-from modescope.pictures import SMOOTH, Kept, number, numbers, shares, thinned
+from modescope.pictures import SMOOTH, Kept, drawn, number, numbers, shares, thinned
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum, decompose
 
@@ -303,13 +303,13 @@ def _density(kept: Kept, result: Result) -> Histogram:
     share = result.m / kept.s.size * np.log(edges[1] / edges[0])
     named = kept.s[: min(result.outliers or 0, NAMED)]
     names = tuple(f"mode {i}" for i in range(named.size))
-    counts = [] if kept.twin is None else [Counts(f"null twin: {kept.twin_kind}", shares(kept.twin, edges), "null")]
+    counts = [] if kept.twin is None else [Counts(f"null twin: {kept.twin_kind}", shares(kept.twin, edges, kept.s.size), "null")]
     return Histogram(
         "Singular values and noise",
         Axis("singular value", log=True),
         Axis("share of the modes"),
         tuple(float(f"{edge:.6g}") for edge in edges),
-        (*counts, Counts("singular values", shares(kept.s, edges))),
+        (*counts, Counts("singular values", shares(kept.s, edges, kept.s.size))),
         (
             Series("Marchenko-Pastur law", numbers(x), numbers(law * share), "law"),
             Series("signal modes", numbers(named), (number(1 / kept.s.size),) * named.size, "data", "points", texts=names),
@@ -321,8 +321,9 @@ def _density(kept: Kept, result: Result) -> Histogram:
 
 def _ordered(kept: Kept, result: Result) -> Curve:
     """All singular values in order."""
-    at = thinned(kept.s.size)
-    series = [Series("singular values", numbers(at), numbers(kept.s[at]), "data", "points")]
+    values = drawn(kept.s)
+    at = thinned(values.size)
+    series = [Series("singular values", numbers(at), numbers(values[at]), "data", "points")]
     if kept.twin is not None:
         at = thinned(kept.twin.size, SMOOTH)
         series.insert(0, Series(f"null twin: {kept.twin_kind}", numbers(at), numbers(kept.twin[at]), "null"))

@@ -10,7 +10,7 @@ from modescope import outliers
 from modescope.blocks import Axis, Block, Curve, Mark, Note, Series
 from modescope.laws import fixed_aspect, marchenko_pastur, power_law, tail_alternatives, tail_resampling
 from modescope.matrix import Convolution
-from modescope.pictures import SMOOTH, Kept, numbers, thinned
+from modescope.pictures import SMOOTH, Kept, drawn, numbers, thinned
 from modescope.quantity import quantity
 from modescope.seeds import generator
 from modescope.spectrum import Spectrum
@@ -304,20 +304,20 @@ def blocks(kept: Kept, result: Result, /) -> Iterator[Block]:
     yield Note(f"{said}, as if they were independent draws; eigenvalues are not.", source=_CLAUSET)
     if result.status != "ok":
         yield Note(f"{result.status[0].upper()}{result.status[1:]}.", level="caution")
-    if result.xmin is not None:
+    if result.xmin:  # 0 where the square of a tiny value underflows: nothing to draw
         yield _tail(kept, result.alpha, result.alpha_stderr, result.xmin, result.n_tail)
 
 
 def _tail(kept: Kept, alpha: float, error: float, xmin: float, n_tail: int) -> Curve:
-    values = (kept.s[kept.s > 0]) ** 2
+    values = drawn(kept.s) ** 2
     at = thinned(values.size)
-    series = [Series("eigenvalues", numbers(values[at]), numbers((at + 1) / values.size), "data", "points")]
+    series = [Series("eigenvalues", numbers(values[at]), numbers((at + 1) / kept.s.size), "data", "points")]
     if kept.twin is not None:
-        null = kept.twin[kept.twin > 0] ** 2
+        null = drawn(kept.twin) ** 2
         at = thinned(null.size, SMOOTH)
-        series.insert(0, Series(f"null twin: {kept.twin_kind}", numbers(null[at]), numbers((at + 1) / null.size), "null"))
+        series.insert(0, Series(f"null twin: {kept.twin_kind}", numbers(null[at]), numbers((at + 1) / kept.s.size), "null"))
     x = np.array([xmin, values[0]])  # a straight line on these axes, and so are the ends of its band
-    share, over = n_tail / values.size, x / xmin
+    share, over = n_tail / kept.s.size, x / xmin
     series.append(
         Series(
             f"power law, exponent {alpha:.3g}",
