@@ -77,7 +77,7 @@ BELOW: dict[str, set[str]] = {
         "errors",
         "version",
     },
-    "reporting": {"blocks", "checkpoints", "measures", "pictures", "quantity", "reference", "reports", "result", "runs"}
+    "reporting": {"blocks", "errors", "measures", "pictures", "quantity", "reference", "reports", "result", "runs"}
     | {"scanning"},
     "comparison": {
         "measuring",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modescope.blocks import Block, Cell, Curve, Graph, Heatmap, Histogram, Image, Note, Section, Table
+from modescope.errors import UsageError
 from modescope.measures import blocks, measures
 from modescope.pictures import described, missing, small
 from modescope.quantity import quantities
@@ -15,6 +16,7 @@ from modescope.result import COLUMNS, Row, Scan
 from modescope.runs import is_run, load_run
 from modescope.scanning import scan
 
+STORE = "store.json"  # what a store of many runs begins with
 REFERENCE = "about=numbers"  # key of the section that explains them
 DRAWN = Curve | Histogram | Heatmap | Graph | Image
 ABOUT = {
@@ -53,8 +55,16 @@ def report(source: Any, /, **options: Any) -> Report:
 
 
 def saved(source: Any) -> bool:
-    """Whether it is the path of a saved report or of a run folder, which need no scan."""
-    return isinstance(source, str | Path) and (is_report(Path(source)) or is_run(Path(source)))
+    """Whether it is the path of a saved report or of a run folder, which need no scan.
+
+    Raises:
+        UsageError: It is that of a store, which holds many.
+    """
+    if not isinstance(source, str | Path):
+        return False
+    if (Path(source) / STORE).is_file():
+        raise UsageError(f"{source}: a store of many runs, expected one: modescope runs lists them, modescope serve shows them.")
+    return is_report(Path(source)) or is_run(Path(source))
 
 
 def network(scan: Scan, *, values: bool = False) -> Report:

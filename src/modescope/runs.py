@@ -110,14 +110,14 @@ def save(scan: Scan, folder: Path, *, keys: tuple[str, ...] = ()) -> None:
     Raises:
         UsageError: The folder holds a run and no keys are given, that is, it is not this one's continuation.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as packed
 
     if not keys and (folder / MANIFEST).exists():
         raise UsageError(f"{folder}: holds an earlier run. Name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"{i}.{name}": a for i, row in enumerate(scan.rows) for name in ARRAY_NAMES if (a := getattr(row, name)) is not None}
     new = folder / f".{ARRAYS}.{os.getpid()}"
-    save_file(arrays, new, metadata={"schema": SCHEMA})
+    new.write_bytes(packed(arrays, metadata={"schema": SCHEMA}))  # its own writer makes a file that nobody else may read
     new.replace(folder / ARRAYS)
     manifest = {**scan.to_dict(), "meta": dict(scan.meta), "arrays": ARRAYS, "keys": list(keys)}
     new = folder / f".{MANIFEST}.{os.getpid()}"
@@ -176,8 +176,11 @@ def _rows(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Row]:
             names = set(file.keys())
             for index, row in enumerate(manifest["matrices"]):
                 yield rebuilt(row, {name: file.get_tensor(f"{index}.{name}") for name in ARRAY_NAMES if f"{index}.{name}" in names})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{path}: damaged, or not of this manifest ({error}).") from error
+    except OSError as error:
+        said = "no permission" if path.exists() and not os.access(path, os.R_OK) else error.strerror or str(error)
+        raise UnreadableError(f"{path}: cannot be read ({said}).") from error
 
 
 def rebuilt(plain: Mapping[str, Any], arrays: Mapping[str, Values]) -> Row:

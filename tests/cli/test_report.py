@@ -1,6 +1,8 @@
 """`modescope report` as a user meets it: a page from a checkpoint, a run folder or a saved report, and what is refused."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,53 @@ def test_hostile_names_come_back_from_the_page(tmp_path: Path) -> None:
     assert "<img" not in (tmp_path / "a.html").read_text(encoding="utf-8")
     report = load_report(tmp_path / "a.html")
     assert report.blocks[0].rows[0][0] == name  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("command", ["report", "scan", "inspect"])
+def test_a_checkpoint_is_never_overwritten_by_what_is_said_of_it(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.safetensors"
+    save_file({"w.weight": np.eye(20, dtype=np.float32)}, model)
+    kept = model.read_bytes()
+    for given, written in ((model, model), (model, tmp_path / "." / "model.safetensors"), (tmp_path, model)):
+        assert _run([command, str(given), "-o", str(written)]) == 2
+        assert "would be lost" in capsys.readouterr().err
+        assert model.read_bytes() == kept
+    (tmp_path / "link.safetensors").symlink_to(model)
+    assert _run([command, str(model), "-o", str(tmp_path / "link.safetensors")]) == 2
+    assert model.read_bytes() == kept
+
+
+def test_a_page_in_the_folder_of_its_run_is_made_anew(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert (
+            _run(["report", str(demo_path()), "-q", "--save", str(tmp_path / "run"), "--resume", "-o", str(tmp_path / "a.html")])
+            == 0
+        )
+        assert _run(["report", str(tmp_path / "run"), "-o", str(tmp_path / "run" / "report.html")]) == 0
+
+
+def test_the_report_of_a_store_is_refused_with_where_to_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "store.json").write_text("{}")
+    assert _run(["report", str(tmp_path), "-o", str(tmp_path / "a.html")]) == 2
+    assert "modescope serve" in capsys.readouterr().err
+
+
+def test_a_run_folder_can_be_read_by_those_who_may_read_its_manifest(tmp_path: Path) -> None:
+    assert _run(["scan", str(demo_path()), "-q", "--save", str(tmp_path / "run"), "-o", str(tmp_path / "out")]) == 0
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "run").iterdir()}
+    assert len(set(modes.values())) == 1, modes
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full"])
+def test_a_closed_or_full_stream_is_no_fault_of_ours(closed: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m modescope report {demo_path()} -q {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    if closed == "2>&-":
+        assert done.returncode == 0
+        assert done.stdout.startswith("<!doctype html>")
+    else:
+        assert done.returncode == 2
+        assert "stdout: " in done.stderr
+        assert len(done.stderr.splitlines()) == 1

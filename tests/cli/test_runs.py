@@ -11,6 +11,9 @@ import pytest
 import modescope
 from modescope.cli import _run
 from modescope.registry import modules
+from modescope.runs import Journal
+from modescope.scanning import scan
+from modescope.shipped import demo_path
 from modescope.store import Store
 from store_cases import filled, measured, planted
 
@@ -172,3 +175,20 @@ def test_errors_are_short_and_name_the_cause(
     assert len(err.splitlines()) <= 3
     assert "secret" not in err.replace("secret'", "")
     assert len(Store(store).runs()) == 3
+
+
+def test_a_killed_run_is_listed_as_far_as_it_is_and_can_be_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = scan(demo_path())
+    journal = Journal(tmp_path / "killed", resume=False)
+    journal.begin(found.source, found.options)
+    for number, row in enumerate(found.rows[:2]):
+        journal.add(f"key {number}", row)
+    assert _run(["runs", str(tmp_path / "killed"), "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (line["matrices"], line["complete"]) == (2, False)
+    assert _run(["runs", str(tmp_path / "store"), "--add", str(tmp_path / "killed")]) == 0
+    assert "interrupted before the rest" in capsys.readouterr().out
+    found.save(tmp_path / "whole")
+    assert _run(["runs", str(tmp_path / "store"), "--add", str(tmp_path / "whole"), "--json"]) == 0
+    told = {line["run"]: line["complete"] for line in json.loads(capsys.readouterr().out)["runs"]}
+    assert told == {"killed": False, "whole": True}

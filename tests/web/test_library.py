@@ -80,6 +80,22 @@ DAMAGES = {
 }
 
 
+@pytest.mark.parametrize("cut", [None, 0, 5, 100, -1])
+def test_a_run_whose_arrays_are_gone_or_cut_off_is_a_line_with_the_reason(tmp_path: Path, cut: int | None) -> None:
+    measured().save(tmp_path / "run")
+    arrays = tmp_path / "run" / "arrays.safetensors"
+    whole = arrays.read_bytes()
+    found = library(tmp_path)
+    assert not found.summary(one(found, "run")).broken
+    arrays.unlink()
+    if cut is not None:
+        arrays.write_bytes(whole[:cut])
+    told = library(tmp_path)
+    summary = told.summary(one(told, "run"))
+    assert summary.broken
+    assert "arrays.safetensors" in summary.note
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_is_damaged_costs_its_own_line_and_says_why(tmp_path: Path, damage: str) -> None:
     for name in ("run", "good"):

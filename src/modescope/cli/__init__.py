@@ -57,6 +57,8 @@ def commands() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stderr is None:  # closed by whoever started us: what is said goes nowhere, and the work is done all the same
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as we do
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_run(given))
 
@@ -65,7 +67,8 @@ def _run(given: list[str]) -> int:
     try:
         settings = {} if not given or {"-h", "--help", "--version"} & set(given) else _settings(Path.cwd() / "pyproject.toml")
         code = commands.main(given, prog_name="modescope", standalone_mode=False, default_map=settings)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code

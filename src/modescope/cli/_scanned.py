@@ -47,7 +47,8 @@ def scanned(
         with progress(quiet=quiet) as update:
             result = scan(path, options=chosen, memory=budget, progress=update, save_to=save, **options)
     except Interrupted as stop:
-        write(stop.partial)
+        if len(stop.partial):  # a page of nothing should not replace an earlier one
+            write(stop.partial)
         kept = "nothing is lost: continue with --resume" if save else "with --save it could be continued"
         print(f"interrupted after {len(stop.partial)} matrices; {kept}.", file=sys.stderr)
         return None

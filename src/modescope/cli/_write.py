@@ -7,16 +7,32 @@ from pathlib import Path
 from modescope.errors import UsageError
 from modescope.render import renderers, replace
 from modescope.reports import Report
+from modescope.reports.form import is_report
 
 
-def check(output: Path | None) -> None:
-    """Refuse a place that cannot be written before work starts, not after it.
+def check(output: Path | None, *inputs: str | Path) -> None:
+    """Refuse a place that cannot be written, and one that is read, before work starts, not after it.
 
     Raises:
-        UsageError: The folder of the file is missing or not writable.
+        UsageError: The folder of the file is missing or not writable, or the file is an input or lies in one.
     """
+    if output is None and sys.stdout is None:
+        raise UsageError("stdout: closed, so that there is nowhere to write to. Give a file with -o.")
     if output is not None and not (output.parent.is_dir() and os.access(output if output.exists() else output.parent, os.W_OK)):
         raise UsageError(f"{output}: cannot be written (no such folder, or no permission).")
+    for given in inputs if output is not None else ():
+        if output is not None and _taken(output, Path(given)):
+            raise UsageError(f"{output}: is read by this command, and would be lost. Write to another file.")
+
+
+def _taken(output: Path, given: Path) -> bool:
+    """Whether writing a file would replace what is read: the input itself, or a file of the folder that is no text of ours."""
+    if not (output.exists() and given.exists()):
+        return False
+    if given.is_dir():
+        inside = output.resolve().is_relative_to(given.resolve())
+        return inside and not is_report(output) and output.suffix not in (".txt", ".md", ".csv")
+    return output.samefile(given) and not is_report(output)
 
 
 def chosen(form: str | None, output: Path | None, default: str) -> str:
@@ -35,6 +51,12 @@ def write(report: Report, form: str, output: Path | None = None) -> None:
     text: str = renderers()[form].render(report)
     if output is None:
         stream = sys.stdout
-        stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8"))
+        try:
+            stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8"))
+            stream.flush()
+        except BrokenPipeError:
+            raise  # the reader has seen enough
+        except OSError as error:
+            raise UsageError(f"stdout: cannot be written ({error.strerror or error}).") from error
         return
     replace(output, text)

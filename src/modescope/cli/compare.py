@@ -49,7 +49,7 @@ def command(
     from modescope.comparison import compare
     from modescope.errors import Interrupted
 
-    check(output)
+    check(output, a, b, *more)
     form = "json" if json else chosen(format, output, "table")
     try:
         with progress(quiet=quiet) as update:

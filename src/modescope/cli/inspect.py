@@ -18,7 +18,7 @@ def command(path: str, format: str, json: bool, output: Path | None, **selected:
     from modescope.cli._write import check, write
     from modescope.inspection import inspect
 
-    check(output)
+    check(output, path)
     found = inspect(path, **selected)
     write(found.report(), "json" if json else format, output)
     return UNSAFE if found.unsafe else 0

@@ -32,9 +32,9 @@ def command(path: str, format: str | None, output: Path | None, **options: Any) 
     def written(result: Scan) -> None:
         write(network(result), form, output)
 
-    check(output)
+    check(output, path)
     form = chosen(format, output, "html")
-    if form == "html" and output is None and sys.stdout.isatty():
+    if form == "html" and output is None and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("report: expected a file for the page, as -o report.html; a terminal cannot show it.")
     if saved(path):
         write(report(path), form, output)

@@ -49,7 +49,7 @@ def command(
     from modescope.condition import parse
     from modescope.store import Store, listing
 
-    check(output)
+    check(output, *paths)
     if len(paths) > 1 and (add or sql is not None):
         raise click.UsageError(f"--add, --sql: expected one STORE, got {len(paths)}.")
     if not add and (run is not None or step is not None):

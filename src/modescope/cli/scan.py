@@ -42,7 +42,7 @@ def command(path: str, fail_if: tuple[str, ...], values: bool, format: str, json
     def written(result: Scan) -> None:
         write(result.report(values=values), "json" if json else format, output)
 
-    check(output)
+    check(output, path)
     wanted = [parse(text) for text in fail_if]
     result = scanned(path, write=written, **options)
     if result is None:

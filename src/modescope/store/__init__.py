@@ -48,6 +48,7 @@ class Recorded:
         matrices: Rows of the last step.
         failed: Those without numbers.
         signal: Signal modes of all its matrices together, or None where none has a count.
+        complete: False where the scan of the last step was interrupted, or was still running.
     """
 
     run: str
@@ -57,11 +58,12 @@ class Recorded:
     matrices: int
     failed: int
     signal: int | None
+    complete: bool = True
 
     @classmethod
     def of(cls, scan: Scan, run: str, last: datetime) -> "Recorded":
         """One scan without a step as a run of its own."""
-        return cls(run, (None,), last, scan.source.get("path"), len(scan.rows), len(scan.failed), signal(scan))
+        return cls(run, (None,), last, scan.source.get("path"), len(scan.rows), len(scan.failed), signal(scan), scan.complete)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Store:
         """
         sql = """SELECT run, list(step ORDER BY step NULLS FIRST), max(append), last(append ORDER BY step NULLS FIRST)
                  FROM _current GROUP BY run ORDER BY max(append) DESC"""
-        heads = """SELECT append, time, source, matrices, failed, signal
+        heads = """SELECT append, time, source, matrices, failed, signal, complete
                    FROM _lines SEMI JOIN _current USING (append, file) WHERE place = 0"""
 
         def question(connection: "DuckDBPyConnection") -> tuple[Recorded, ...]:

@@ -39,12 +39,13 @@ FIXED = {
     "vectors": "BLOB",  # u and vh as a safetensors file
     "row": "VARCHAR",  # Row.to_dict as JSON
     "head": "VARCHAR",  # everything of the scan but its rows, as JSON
-    "matrices": "BIGINT",  # of the head only, as are the two counts that follow
+    "matrices": "BIGINT",  # of the head only, as are those that follow
     "failed": "BIGINT",
     "signal": "BIGINT",
+    "complete": "BOOLEAN",
 }
 LARGE = ("values", "twin", "vectors", "row", "head")
-HEAD = ("append", "place", "matrices", "failed", "signal")
+HEAD = ("append", "place", "matrices", "failed", "signal", "complete")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def lines_of(scan: Scan, append: str, run: str, step: int | None, time: Any) -> 
         "matrices": len(scan.rows),
         "failed": len(scan.failed),
         "signal": signal(scan),
+        "complete": scan.complete,
     }
     columns = numbers(scan.rows)
     found = [common | line for line in (first, *(_line(place, row, columns) for place, row in enumerate(scan.rows, start=1)))]

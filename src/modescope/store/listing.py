@@ -12,8 +12,8 @@ from modescope.blocks import Cell, Note, Table
 from modescope.condition import Condition, rows_that_fulfil
 from modescope.errors import UnreadableError, UsageError
 from modescope.reports import Report
+from modescope.runs import JOURNAL, is_run, load_run
 from modescope.runs import MANIFEST as RUN
-from modescope.runs import load_run
 from modescope.store import MANIFEST as STORE
 from modescope.store import Answer, Recorded, Store
 from modescope.store.queries import quoted
@@ -47,10 +47,10 @@ def found(path: str | Path, *, match: str = "*", where: Sequence[Condition] = ()
         store = Store(folder, create=False)
         held = _fulfilling(store, where) if where else None
         runs = [run for run in store.runs() if held is None or run.run in held]
-    elif (folder / RUN).exists():
+    elif is_run(folder):
         scan = load_run(folder)
         rows = set(map(id, scan.rows)).intersection(*({id(row) for row in rows_that_fulfil(each, scan)} for each in where))
-        last = datetime.fromtimestamp((folder / RUN).stat().st_mtime, UTC)
+        last = datetime.fromtimestamp(max(part.stat().st_mtime for name in (RUN, JOURNAL) if (part := folder / name).exists()), UTC)
         runs = [Recorded.of(scan, name_of(folder), last)] if rows or not where else []
     else:
         raise UnreadableError(f"{folder}: expected a store or a run folder, with {STORE} or {RUN} in it.")
@@ -65,8 +65,9 @@ def name_of(folder: Path) -> str:
 def report(runs: Sequence[Found]) -> Report:
     """The runs as a table, and as a document under the schema `modescope.runs/1`."""
     several = len({each.path for each in runs}) > 1
-    columns = ("run", "steps", "last step", "written (UTC)", "matrices", "failed", "signal modes", "checkpoint")
-    table = Table("", (*columns, "in") if several else columns, tuple(_line(each, several) for each in runs))
+    columns = ["run", "steps", "last step", "written (UTC)", "matrices", "failed", "signal modes", "checkpoint"]
+    columns += ["in"] * several + ["note"] * any(not each.run.complete for each in runs)
+    table = Table("", tuple(columns), tuple(_line(each, columns) for each in runs))
     said = Note("1 run." if len(runs) == 1 else f"{len(runs)} runs.")
     document = {"schema": SCHEMA, "version": __version__, "runs": [_plain(each) for each in runs]}
     return Report((table, said) if runs else (said,), document, "runs", "Runs")
@@ -85,11 +86,12 @@ def _fulfilling(store: Store, where: Sequence[Condition]) -> set[str]:
     return {run for (run,) in store.query(f"SELECT DISTINCT run FROM latest WHERE {held}").rows}
 
 
-def _line(each: Found, several: bool) -> tuple[Cell, ...]:
+def _line(each: Found, columns: Sequence[str]) -> tuple[Cell, ...]:
     run = each.run
     written = f"{run.last:%Y-%m-%d %H:%M}"
     line = (run.run, len(run.steps), run.steps[-1], written, run.matrices, run.failed, run.signal, run.source)
-    return (*line, each.path) if several else line
+    more = {"in": each.path, "note": "" if run.complete else "interrupted before the rest"}
+    return (*line, *(more[name] for name in columns[len(line) :]))
 
 
 def _plain(each: Found) -> dict[str, Any]:
@@ -103,6 +105,7 @@ def _plain(each: Found) -> dict[str, Any]:
         "matrices": run.matrices,
         "failed": run.failed,
         "signal": run.signal,
+        "complete": run.complete,
     }
 
 
@@ -143,7 +146,7 @@ def add(store: Store, folders: Sequence[Path], *, run: str | None = None, step: 
     if len(folders) > 1 and (run is not None or step is not None):
         raise UsageError("--run, --step: expected one run folder to add with them, or each would replace the one before.")
     for folder in folders:
-        if not (folder / RUN).is_file():
+        if not is_run(folder):
             raise UsageError(f"{folder}: expected a run folder. A checkpoint is scanned first: modescope scan {folder} --save RUN.")
     for folder in folders:
         store.append(load_run(folder), run=name_of(folder) if run is None else run, step=step)

@@ -34,7 +34,7 @@ def serve(
     """
     missing = [name for name in ("starlette", "uvicorn", "duckdb") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"serve: expected {' and '.join(missing)}, which is missing. Install it: pip install 'modescope[serve]'")
+        raise UsageError(f"serve: expected {', '.join(missing)}, not installed here: pip install 'modescope[serve]'")
     shown = _folders(folders)
     from modescope.web.library import Library
     from modescope.web.serving import HOST, bound, run

@@ -22,7 +22,7 @@ from modescope.runs import load_run
 from modescope.store import Recorded, Store
 from modescope.web import summaries
 from modescope.web.folders import Place, address, current, fault, places
-from modescope.web.summaries import PICTURED, UNFINISHED, Summary, of_numbers
+from modescope.web.summaries import INTERRUPTED, PICTURED, UNFINISHED, Summary, of_numbers
 from modescope.web.through_training import through_training
 
 TRIES = 3  # a writer replaces two files one after the other
@@ -228,6 +228,7 @@ def _stored(place: Place, index: int, folder: Path) -> list[Entry]:
     for run in runs:
         key = address(index, below, run.run)
         line = of_numbers(run.matrices, run.failed, run.signal, numbers.get(run.run, ()))
+        line = line if run.complete else replace(line, note=INTERRUPTED)
         found.append(Entry(key, place, run.run, (run.last, run.steps, run.matrices, run.failed), "", run, line))
     return found
 

@@ -47,6 +47,7 @@ def run(listening: socket.socket, library: Library, token: str, ready: Callable[
         ws="none",
         lifespan="on",
         log_level="warning",
+        log_config=None,  # the default one asks stdout and stderr whether they are terminals, and they may be closed
         access_log=False,
         server_header=False,
         proxy_headers=False,

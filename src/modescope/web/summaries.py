@@ -14,8 +14,9 @@ from typing import Any
 from modescope.blocks import Numbers
 from modescope.errors import UnreadableError
 from modescope.result import SCHEMA
-from modescope.runs import JOURNAL, MANIFEST
+from modescope.runs import ARRAYS, JOURNAL, MANIFEST
 
+INTERRUPTED = "interrupted before the rest"
 UNFINISHED = "not finished: its rows are shown as they come"
 PICTURED = 500  # runs in a list with small pictures; a longer list has none
 PROFILE = 64  # matrices in the small picture of a run
@@ -61,7 +62,7 @@ def of_document(document: Mapping[str, Any]) -> Summary:
     matrices = document.get("matrices")
     if document.get("schema") != SCHEMA or not isinstance(matrices, list):
         raise UnreadableError(f"expected a document of schema {SCHEMA}, got {str(document.get('schema'))[:40]!r}.")
-    said = "" if document.get("complete", True) else "interrupted before the rest"
+    said = "" if document.get("complete", True) else INTERRUPTED
     return of_matrices(matrices, said)
 
 
@@ -102,11 +103,31 @@ def of_folder(folder: Path) -> Summary:
         earlier = dict(zip(document.get("keys", []), document.get("matrices", []), strict=False))
         rows = (row or earlier.get(key) for key, row in running.items())
         return of_matrices((row for row in rows if row is not None), UNFINISHED)
+    _whole(folder / ARRAYS)
     try:
         summary = of_document(document if isinstance(document, dict) else {})
     except UnreadableError as error:
         raise UnreadableError(f"{path}: {error}") from error
     return summary
+
+
+def _whole(path: Path) -> None:
+    """See that a safetensors file is as long as its header says, without reading its numbers.
+
+    Raises:
+        UnreadableError: It is missing or cut off.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= path.stat().st_size else {}
+        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UnreadableError(f"{path}: damaged ({type(error).__name__}).") from error
+    if 8 + size + end != path.stat().st_size:
+        raise UnreadableError(f"{path}: damaged, {path.stat().st_size} bytes where its header says {8 + size + end}.")
 
 
 def _running(path: Path) -> dict[str, Any] | None:
