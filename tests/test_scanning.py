@@ -12,7 +12,7 @@ from cases import checkpoint, tensors
 from modescope.errors import Interrupted, UnreadableError, UsageError
 from modescope.matrix import Matrix
 from modescope.result import Scan
-from modescope.runs import JOURNAL, MANIFEST, load_run
+from modescope.runs import JOURNAL, MANIFEST, Journal, load_run
 from modescope.scanning import Progress, scan
 from modescope.shipped import demo_history, demo_path
 from modescope.spectrum import Spectrum
@@ -373,3 +373,36 @@ def test_numbers_mapped_from_a_file_are_let_go_and_others_are_read_once(tmp_path
         assert (matrix.read() is matrix.read()) == held
         assert (source.count == 1) == held
         assert digest == scanning_module.operand_digest(source())
+
+
+def test_arrays_of_another_scan_than_the_manifest_are_never_paired_with_its_rows(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    network = {name: random.standard_normal((30, 20)) * size for size, name in enumerate("abc", start=1)}
+    run = tmp_path / "run"
+    scan(network, save_to=run, include=["b", "c"])
+    old = (run / MANIFEST).read_bytes()
+    scan(network, save_to=run, include=["a", "b"], resume=True)
+    (run / MANIFEST).write_bytes(old)  # as if the writer had been killed between the two files
+    with pytest.raises(UnreadableError, match="of another scan"):
+        load_run(run)
+    again = scan(network, save_to=run, resume=True)
+    for row in again:
+        assert row.s == pytest.approx(np.linalg.svd(network[row.name], compute_uv=False), rel=1e-6)
+
+
+def test_rows_that_are_kept_for_later_are_not_those_of_the_scan_that_runs(tmp_path: Path) -> None:
+    network = {name: np.random.default_rng(i).standard_normal((30, 20)) for i, name in enumerate("abc")}
+    run = tmp_path / "run"
+    scan(network, save_to=run)
+    seen: list[list[str]] = []
+
+    def watch(_: Progress) -> None:
+        seen.append([row.name for row in load_run(run)])
+
+    scan(network, save_to=run, resume=True, level=0.05, workers=1, progress=watch)
+    journal = Journal(run, resume=True)
+    journal.begin({}, {"level": 0.01, "seed": 0})
+    journal.keep(())  # what a scan does just before it writes its manifest
+    seen.append([row.name for row in load_run(run)])
+    assert seen[-1] == []
+    assert [len(names) for names in seen[:-1]] == [1, 2, 3]

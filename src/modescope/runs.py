@@ -7,6 +7,7 @@ is replaced in one step.
 """
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -24,6 +25,10 @@ from modescope.svd import Values
 
 MANIFEST, ARRAYS, JOURNAL = "manifest.json", "arrays.safetensors", "journal.jsonl"
 ARRAY_NAMES = ("s", "u", "vh", "twin")
+
+
+class _OtherScanError(UnreadableError):
+    """The arrays are not of this manifest."""
 
 
 class Journal:
@@ -69,9 +74,9 @@ class Journal:
         else:
             self._write(key, row)
 
-    def _write(self, key: str, row: Row) -> None:
+    def _write(self, key: str, row: Row, **said: bool) -> None:
         arrays = {name: _packed(array) for name in ARRAY_NAMES if (array := getattr(row, name)) is not None}
-        self._append({"key": key, "row": row.to_dict(), "arrays": arrays})
+        self._append({"key": key, "row": row.to_dict(), "arrays": arrays, **said})
         self.rows[key] = row
         self.written.add(key)
 
@@ -84,7 +89,7 @@ class Journal:
         """Write down the rows of earlier runs that the manifest will no longer hold: other options, another selection."""
         for key, row in self.rows.items():
             if key not in keys and key not in self.written:
-                self._write(key, row)
+                self._write(key, row, kept=True)
 
     def drop(self, keys: Collection[str]) -> None:
         """Take rows that the manifest now holds out of the journal; remove it where nothing is left."""
@@ -110,19 +115,25 @@ def save(scan: Scan, folder: Path, *, keys: tuple[str, ...] = ()) -> None:
     Raises:
         UsageError: The folder holds a run and no keys are given, that is, it is not this one's continuation.
     """
-    from safetensors.numpy import save as packed
+    from safetensors.numpy import save as pack
 
     if not keys and (folder / MANIFEST).exists():
         raise UsageError(f"{folder}: holds an earlier run. Name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"{i}.{name}": a for i, row in enumerate(scan.rows) for name in ARRAY_NAMES if (a := getattr(row, name)) is not None}
-    new = folder / f".{ARRAYS}.{os.getpid()}"
-    new.write_bytes(packed(arrays, metadata={"schema": SCHEMA}))  # its own writer makes a file that nobody else may read
-    new.replace(folder / ARRAYS)
     manifest = {**scan.to_dict(), "meta": dict(scan.meta), "arrays": ARRAYS, "keys": list(keys)}
-    new = folder / f".{MANIFEST}.{os.getpid()}"
-    new.write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
-    new.replace(folder / MANIFEST)
+    # packed here: the library's own writer makes a file that nobody else may read
+    packed = pack(arrays, metadata={"schema": SCHEMA, "rows": _marked(manifest)})
+    for name, content in ((ARRAYS, packed), (MANIFEST, json.dumps(manifest, indent=1, allow_nan=False).encode())):
+        new = folder / f".{name}.{os.getpid()}"
+        new.write_bytes(content)
+        new.replace(folder / name)
+
+
+def _marked(manifest: Mapping[str, Any]) -> str:
+    """Which matrices a manifest has, as a hash: arrays belong to rows by place, and a writer may be killed between the two."""
+    rows = [[row["name"], row["view"], row["sha256"]] for row in manifest["matrices"]]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def is_run(path: Path) -> bool:
@@ -173,6 +184,8 @@ def _rows(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Row]:
     path = folder / ARRAYS
     try:
         with safe_open(path, framework="numpy") as file:
+            if (file.metadata() or {}).get("rows", rows := _marked(manifest)) != rows:
+                raise _OtherScanError(f"{path}: of another scan than {MANIFEST}, as after a killed --resume; resume once more.")
             names = set(file.keys())
             for index, row in enumerate(manifest["matrices"]):
                 yield rebuilt(row, {name: file.get_tensor(f"{index}.{name}") for name in ARRAY_NAMES if f"{index}.{name}" in names})
@@ -224,7 +237,8 @@ def _running(folder: Path) -> Scan | None:
             begun, keys = entry["begins"], {}
         elif "key" in entry:
             rows[entry["key"]] = entry["row"]
-            keys[entry["key"]] = None
+            if not entry["kept"]:
+                keys[entry["key"]] = None
         else:
             keys[entry["again"]] = None
     if begun is None:
@@ -235,9 +249,12 @@ def _running(folder: Path) -> Scan | None:
 
 
 def _keyed(folder: Path) -> dict[str, Row]:
-    """The rows of the manifest by their keys."""
+    """The rows of the manifest by their keys; none where its arrays are of another scan, and all are computed again."""
     manifest = _manifest(folder)
-    return dict(zip(manifest.get("keys", []), _rows(folder, manifest), strict=False))
+    try:
+        return dict(zip(manifest.get("keys", []), _rows(folder, manifest), strict=False))
+    except _OtherScanError:
+        return {}
 
 
 def _journalled(path: Path) -> Iterator[dict[str, Any]]:
@@ -250,7 +267,7 @@ def _journalled(path: Path) -> Iterator[dict[str, Any]]:
                 entry = json.loads(line)
                 if "key" in entry:
                     arrays = {name: _unpacked(array) for name, array in entry["arrays"].items()}
-                    yield {"key": entry["key"], "row": rebuilt(entry["row"], arrays)}
+                    yield {"key": entry["key"], "row": rebuilt(entry["row"], arrays), "kept": entry.get("kept", False)}
                 elif "again" in entry or {"source", "options"} <= entry["begins"].keys():
                     yield entry
             except (ValueError, KeyError, TypeError, AttributeError):

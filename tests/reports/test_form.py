@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from modescope.blocks import Block, Note, Table
 from modescope.errors import UnreadableError
+from modescope.render import jsonl
 from modescope.reports import Report
 from modescope.reports.form import SCHEMA, dumps, is_report, load_report, loads, plain
 from report_cases import every_block
@@ -123,3 +124,25 @@ def test_every_field_of_every_block_is_frozen_data() -> None:
     for block in get_args(Block):
         assert block.__dataclass_params__.frozen
         assert fields(block)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
+def test_a_number_that_no_float_can_hold_is_refused(number: str) -> None:
+    text = dumps(Report((Table("", ("a",), ((12345.5,),)),), {}, "rows"))
+    with pytest.raises(UnreadableError, match="JSON"):
+        loads(text.replace("12345.5", number), "x")
+
+
+def test_errors_stay_short_whatever_is_in_the_file() -> None:
+    whole = plain(Report((Note("a"),), {}, "rows"))
+    for key, value in (("type", "x" * 100_000), ("y" * 100_000, 1)):
+        whole["blocks"][0] = {"type": "note", "text": "a"} | {key: value}
+        with pytest.raises(UnreadableError) as caught:
+            loads(json.dumps(whole), "x")
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("items", ["", "elsewhere", "schema"])
+def test_lines_of_a_report_without_rows_are_its_head(items: str) -> None:
+    lines = jsonl.render(Report((), {"schema": "x"}, items)).splitlines()
+    assert len(lines) == 1

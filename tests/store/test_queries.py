@@ -10,7 +10,7 @@ import pytest
 from modescope.errors import UnreadableError, UsageError
 from modescope.store import Store, queries
 from modescope.store.parts import listed
-from store_cases import everything, filled, parts
+from store_cases import everything, filled, measured, parts
 
 SECRET = "the variable of a caller"
 
@@ -118,7 +118,7 @@ def damage(part: Path, how: str) -> None:
         case "pages":
             part.write_bytes(whole[:4] + b"\xff" * 3000 + whole[3004:])
         case "foreign":
-            with queries.connected() as connection:
+            with queries.connected(locked=False) as connection:
                 connection.execute(f"COPY (SELECT 1 AS a) TO '{part}' (FORMAT parquet)")
         case "folder":
             part.unlink()
@@ -144,7 +144,7 @@ def test_a_damaged_part_is_named_in_one_line(tmp_path: Path, how: str) -> None:
 def test_a_row_that_was_tampered_with_is_a_damaged_part(tmp_path: Path) -> None:
     store = filled(tmp_path, [("a", 1, {"x": 1.0})])
     part = parts(store)[0]
-    with queries.connected() as connection:
+    with queries.connected(locked=False) as connection:
         new = part.with_suffix(".new")
         connection.execute(f"COPY (SELECT * REPLACE ('[1' AS \"row\") FROM read_parquet('{part}')) TO '{new}' (FORMAT parquet)")
         new.replace(part)
@@ -188,3 +188,24 @@ def test_files_that_are_always_gone_are_not_waited_for_without_end(tmp_path: Pat
     monkeypatch.setattr(queries, "listed", lambda folder: (f"{tmp_path}/parts/0-{next(names)}.parquet",))
     with pytest.raises(UnreadableError, match="Try again"):
         store.runs()
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_no_sql_writes_or_reads_beside_the_store(empty: bool, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    if not empty:
+        store.append(measured(), run="a")
+    (tmp_path / "secret").write_text("secret")
+    part = next((tmp_path / "store" / "parts").iterdir()) if not empty else tmp_path / "new.csv"
+    before = part.read_bytes() if part.exists() else None
+    for sql in (
+        f"SELECT * FROM read_text('{tmp_path}/secret')",
+        f"SELECT * FROM glob('{tmp_path}/*')",
+        f"WITH x AS (COPY (SELECT 42) TO '{part}') SELECT 1",
+        f"WITH x AS (COPY (SELECT 42 a) TO '{part}' (FORMAT csv, USE_TMP_FILE false)) SELECT * FROM x",
+        f"WITH x AS (WITH y AS (COPY (SELECT 42) TO '{part}') SELECT 1) SELECT * FROM x",
+    ):
+        with pytest.raises(UsageError):
+            store.query(sql)
+        assert (part.read_bytes() if part.exists() else None) == before
+    assert store.query("WITH x AS (SELECT 1 AS a) SELECT a FROM x -- and so on").rows == ((1,),)

@@ -170,3 +170,10 @@ def test_a_token_that_is_weak_or_breaks_a_cookie_is_a_usage_error(token: str) ->
 
 def test_refusals_are_json_for_whatever_comes() -> None:
     assert json.loads(ask("/%00%ff/..%2f", {}).text)["error"]
+
+
+@pytest.mark.parametrize("other", ['prefs={"x":1}', "theme=a b", "_ga[x]=2", "secure", "x@y=1", "=", ";;"])
+def test_the_cookies_of_others_do_not_lock_a_user_out(other: str) -> None:
+    mine = f"modescope-{PORT}={TOKEN}"
+    for cookies in (f"{other}; {mine}", f"{mine}; {other}"):
+        assert ask("/", {"cookie": cookies}).status_code == 200

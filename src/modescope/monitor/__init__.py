@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from operator import index
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -149,6 +150,7 @@ class Monitor:
         """
         if self._pace.running:
             return None
+        step = index(step)  # of NumPy or a tensor, too
         self._closed = False
         self._step = step
         self._pace.run()
@@ -166,7 +168,7 @@ class Monitor:
         Returns:
             The observation, where one was taken and recorded.
         """
-        step = self._step + 1 if n is None else n
+        step = self._step + 1 if n is None else index(n)
         if self._closed:
             return None
         if not self._pace.running:

@@ -8,5 +8,6 @@ from modescope.reports import Report
 def render(report: Report, /) -> str:
     """Lines for streaming tools; each is a JSON object."""
     head = {key: value for key, value in report.document.items() if key != report.items}
-    lines = [head, *report.document[report.items]]
+    items = report.document.get(report.items, ())
+    lines = [head, *(items if isinstance(items, list | tuple) else ())]
     return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -80,19 +81,40 @@ def loads(text: str, where: str) -> Report:
         UnreadableError: No report, a report of a newer version, or one that was damaged.
     """
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = json.loads(text, parse_constant=_refused, parse_float=_finite, parse_int=_whole)
+    except (ValueError, TypeError, RecursionError) as error:
         raise UnreadableError(f"{where}: expected a saved report, got no valid JSON ({error}).") from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise UnreadableError(f"{where}: expected schema {SCHEMA}, got {schema!r}. A newer Modescope may open it.")
     try:
         blocks = tuple(_block(block) for block in data["blocks"])
-        return Report(blocks, _typed(data["document"], dict), data["items"], _typed(data["title"], str), _typed(data["code"], str))
+        return Report(
+            blocks,
+            _typed(data["document"], dict),
+            _typed(data["items"], str),
+            _typed(data["title"], str),
+            _typed(data["code"], str),
+        )
     except KeyError as error:
         raise UnreadableError(f"{where}: damaged report, no {error.args[0]!r}.") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise UnreadableError(f"{where}: damaged report, {str(error).rstrip('.')}.") from error
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _wrong(text, float)
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    _finite(text)  # a whole number that no float can hold is none that anybody measured
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -110,7 +132,7 @@ def _plain(value: Any) -> Any:
 def _block(data: Any) -> Block:
     name = data.get("type") if isinstance(data, dict) else None
     if name not in TYPES:
-        raise ValueError(f"no block of type {name!r}")
+        raise ValueError(f"no block of type {str(name)[:40]!r}")
     block: Block = _noun({key: value for key, value in data.items() if key != "type"}, TYPES[name])
     return block
 
@@ -122,7 +144,7 @@ def _noun(data: Any, kind: type) -> Any:
     hints = _hints(kind)
     unknown = set(data) - set(hints)
     if unknown:
-        raise ValueError(f"a {kind.__name__} has no {sorted(unknown)[0]!r}")
+        raise ValueError(f"a {kind.__name__} has no {sorted(unknown)[0][:40]!r}")
     return kind(**{name: _typed(value, hints[name]) for name, value in data.items()})
 
 

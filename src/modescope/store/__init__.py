@@ -250,7 +250,7 @@ def _text(path: Path, text: str) -> None:
 
 def _write(found: Lines, target: Path) -> None:
     columns = [f"unnest(CAST(${i} AS {found.types[name]}[])) AS {quoted(name)}" for i, name in enumerate(found.columns, start=1)]
-    connection = connected()
+    connection = connected(locked=False)
     from duckdb import Error
 
     try:

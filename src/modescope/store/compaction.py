@@ -89,7 +89,7 @@ def _merge(folder: Path, group: Sequence[str]) -> None:
 
 
 def _write(group: Sequence[str], target: Path) -> None:
-    connection = connected()
+    connection = connected(locked=False)
     from duckdb import Error
 
     files = f"read_parquet([{texts(group)}], union_by_name = true, filename = 'file')"

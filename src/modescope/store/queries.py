@@ -42,8 +42,12 @@ SELECT {small} FROM _rows ANTI JOIN _last USING (append, file)
 Found = TypeVar("Found")
 
 
-def connected(parts: Sequence[str] = ()) -> "DuckDBPyConnection":
+def connected(parts: Sequence[str] = (), *, locked: bool = True) -> "DuckDBPyConnection":
     """A connection in memory that may read these files and nothing else, and whose settings cannot be changed any more.
+
+    Args:
+        parts: Files.
+        locked: False for what writes, which runs no SQL of others.
 
     Raises:
         UsageError: DuckDB is not installed.
@@ -60,7 +64,7 @@ def connected(parts: Sequence[str] = ()) -> "DuckDBPyConnection":
     }
     connection = duckdb.connect(config=safe)
     connection.execute("SET parquet_metadata_cache = true")
-    if parts:
+    if locked:
         connection.execute(f"SET allowed_paths = [{texts(parts)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -114,6 +118,8 @@ def select(connection: "DuckDBPyConnection", sql: str, fetch: "Callable[[DuckDBP
         found = connection.extract_statements(sql)
         if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
             raise UsageError(f"SQL: expected one SELECT, got {sql.strip()[:60]!r}.")
+        # a WITH may hold statements that write, at the top alone: where the same stands below it, they are refused
+        connection.execute(f"EXPLAIN SELECT * FROM (\n{found[0].query.strip().rstrip(';')}\n)")
         return fetch(connection.execute(found[0]))
     except duckdb.InvalidInputException:
         raise  # so does a damaged file announce itself

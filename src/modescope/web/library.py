@@ -221,15 +221,15 @@ def _stored(place: Place, index: int, folder: Path) -> list[Entry]:
         store = Store(place.path, create=False)
         runs = store.runs()
         numbers = _numbers(store, len(runs))
+        below = os.path.relpath(place.path, folder)
+        found = []
+        for run in runs:
+            key = address(index, below, run.run)
+            line = of_numbers(run.matrices, run.failed, run.signal, numbers.get(run.run, ()))
+            line = line if run.complete else replace(line, note=INTERRUPTED)
+            found.append(Entry(key, place, run.run, (run.last, run.steps, run.matrices, run.failed), "", run, line))
     except Exception as error:  # whatever it is, it costs this store and not the list
         return [Entry(place.key, place, place.path.name, place.mark, reason(error))]
-    below = os.path.relpath(place.path, folder)
-    found = []
-    for run in runs:
-        key = address(index, below, run.run)
-        line = of_numbers(run.matrices, run.failed, run.signal, numbers.get(run.run, ()))
-        line = line if run.complete else replace(line, note=INTERRUPTED)
-        found.append(Entry(key, place, run.run, (run.last, run.steps, run.matrices, run.failed), "", run, line))
     return found
 
 

@@ -4,6 +4,7 @@ A document is read as it is, without its arrays; it comes from a file and may be
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from modescope.runs import ARRAYS, JOURNAL, MANIFEST
 
 INTERRUPTED = "interrupted before the rest"
 UNFINISHED = "not finished: its rows are shown as they come"
+LARGEST = 1 << 28  # bytes of a manifest or a journal
 PICTURED = 500  # runs in a list with small pictures; a longer list has none
 PROFILE = 64  # matrices in the small picture of a run
 
@@ -50,7 +52,7 @@ def number(matrix: Any, measure: str, name: str) -> float | None:
     value = matrix
     for part in ("measures", measure, name):
         value = value.get(part) if isinstance(value, Mapping) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 def of_document(document: Mapping[str, Any]) -> Summary:
@@ -92,6 +94,9 @@ def of_folder(folder: Path) -> Summary:
         UnreadableError: Its manifest is damaged, or of another version.
     """
     path = folder / MANIFEST
+    for part in (path, folder / JOURNAL):
+        if part.exists() and part.stat().st_size > LARGEST:
+            raise UnreadableError(f"{part}: {part.stat().st_size:,} bytes, more than a list reads ({LARGEST:,}).")
     running = _running(folder / JOURNAL)
     document: Any = {}
     if running is None or (None in running.values() and path.exists()):
@@ -145,7 +150,7 @@ def _running(path: Path) -> dict[str, Any] | None:
                     continue
                 if "key" in entry:
                     rows[entry["key"]] = entry["row"]
-                if keys is not None:
+                if keys is not None and not entry.get("kept"):
                     keys.append(entry["key"] if "key" in entry else entry["again"])
             except (ValueError, KeyError, TypeError):  # a line that a writer has not ended yet
                 continue

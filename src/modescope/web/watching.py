@@ -35,7 +35,7 @@ class Watching:
             if self.streams:
                 try:
                     await aside(self.library.refresh)
-                except OSError as error:
+                except Exception as error:  # whatever is damaged, the next look may find it mended
                     logging.getLogger("modescope.web").warning("cannot look for changes: %s", error)
             if self.library.listing.version != told:  # whoever looked: a request does, too
                 told = self.library.listing.version
