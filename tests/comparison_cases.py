@@ -32,3 +32,16 @@ def dense(found: Modes) -> Values:
 
 def noise(shape: tuple[int, int], seed: int, sigma: float = 1.0) -> Values:
     return sigma * np.random.default_rng(seed).standard_normal(shape)
+
+
+def svd(w: Values) -> Modes:
+    """All modes of a matrix."""
+    u, s, vh = np.linalg.svd(w, full_matrices=False)
+    return Modes(s, u, vh)
+
+
+def planted_rank_one(shape: tuple[int, int], strength: float, seed: int) -> tuple[Values, Values]:
+    """Gaussian noise with the upper edge `1 + sqrt(short / long)`, and the same with one new mode."""
+    rng = np.random.default_rng(seed)
+    w = rng.standard_normal(shape) / np.sqrt(max(shape))
+    return w, w + strength * frame(shape[0], 1, rng) @ frame(shape[1], 1, rng).T

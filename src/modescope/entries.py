@@ -28,7 +28,7 @@ class Entries:
         kurtosis: Excess kurtosis about the mean; 0 for a Gaussian and where all entries are equal.
         zero_rows: Rows of exact zeros.
         zero_columns: Columns of exact zeros.
-        rounding: Bound on the spectral norm of the rounding error of the storage,
+        rounding: About the spectral norm of independent rounding errors of the storage, as expected at most,
             `max_i sqrt(sum_j d_ij^2) + max_j sqrt(sum_i d_ij^2)` with `d_ij^2 = ulp(w_ij)^2 / 12`
             (Bandeira & van Handel 2016, doi:10.1214/15-AOP1025, up to their logarithmic term).
     """

@@ -192,6 +192,27 @@ def test_numbers_do_not_depend_on_the_order_of_the_layers() -> None:
         assert forward[name].to_dict() == backward[name].to_dict()
 
 
+def test_the_level_of_matches_is_shared_by_all_changes() -> None:
+    w = noise((30, 20), 0)
+    for count, changes in ((2, 1), (3, 3), (4, 4)):  # every step, and the whole where it is not a step
+        layer = compare(*({"w": w + noise(w.shape, i, 1e-3), "v": w} for i in range(count)))["w"]
+        assert {x.matching.level for x in (layer.change, *layer.steps) if x.matching is not None} == {0.01 / 2 / changes}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 9), (9, 1)])
+def test_identical_layers_of_any_size_have_no_births_and_no_deaths(shape: tuple[int, int]) -> None:
+    layer = compare({"w": noise(shape, 1)}, {"w": noise(shape, 1)})["w"]
+    assert [strand.modes for strand in layer.strands] == [(i, i) for i in range(min(shape))]
+    assert (layer.births, layer.deaths) == (0, 0)
+
+
+def test_a_layer_of_one_number_that_changed_says_that_nothing_can_be_told() -> None:
+    found = compare({"w": np.ones((1, 1))}, {"w": np.full((1, 1), 2.0)})
+    assert [(strand.begin, strand.end) for strand in found["w"].strands] == [("", "unclear"), ("unclear", "")]
+    assert "no births, no deaths" in str(found.report().blocks[0])
+    validate(found)
+
+
 def test_an_interruption_keeps_the_layers_that_are_done() -> None:
     a = {f"l{i}": noise((30, 20), i) for i in range(4)}
     seen: list[Progress] = []

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from comparison_cases import frame, rotation
-from modescope.comparison.intruders import intruders
+from comparison_cases import frame, noise, rotation, svd
+from modescope.comparison.intruders import Intruders
+from modescope.comparison.intruders import intruders as found_between
+from modescope.comparison.matching import Modes
+
+
+def intruders(before: np.ndarray, after: np.ndarray) -> Intruders:
+    """Of output directions; the input directions of both are those of the identity."""
+    both = (Modes(np.ones(u.shape[1]), u, np.eye(u.shape[1], 200)) for u in (before, after))
+    return found_between(*both, modes=after.shape[1])
 
 
 def test_a_direction_of_its_own_is_an_intruder_and_a_turned_one_is_not() -> None:
@@ -36,3 +44,17 @@ def test_a_bound_that_random_directions_reach_says_so() -> None:
     found = intruders(np.eye(12), np.eye(12))
     assert found.null > 0.5
     assert "epsilon 0.5 is not above" in found.status
+
+
+def test_a_mixture_of_close_modes_is_named_as_one_and_something_new_is_not() -> None:
+    w = frame(64, 64, np.random.default_rng(3))
+    turned = found_between(svd(w), svd(w + noise(w.shape, 4, 1e-3)), modes=16)
+    assert len(turned.found) == 16
+    assert all(intruder.mixed > 0.95 for intruder in turned.found)
+    assert "16 of them are mixtures of earlier modes" in turned.status
+    rng = np.random.default_rng(5)
+    w = noise((256, 192), 5, 1 / 16)
+    planted = found_between(svd(w), svd(w + 6 * frame(256, 1, rng) @ frame(192, 1, rng).T), modes=1)
+    assert [intruder.mode for intruder in planted.found] == [0]
+    assert planted.found[0].mixed < 0.4
+    assert planted.status == "ok"

@@ -78,6 +78,46 @@ def test_a_page_opens_again_and_says_what_failed_and_what_was_left_out() -> None
     assert left.rows == (("d.weight", "dense", "not in checkpoint 1"),)
 
 
+def texts(a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
+    """The overview's remark on the only layer, and all notes."""
+    report = compare({"w": a}, {"w": b}).report()
+    overview = report.blocks[0]
+    assert isinstance(overview, Table)
+    return str(overview.rows[0][-1]), " ".join(block.text for block in flat(report.blocks) if isinstance(block, Note))
+
+
+def test_noise_that_the_law_does_not_fit_is_named_in_the_overview() -> None:
+    a = noise((256, 128), 0)
+    uneven = a + 1e-3 * noise((256, 128), 1) * np.exp(noise((256, 1), 2))
+    remark, notes = texts(a, uneven)
+    assert "not Marchenko-Pastur" in remark
+    assert "0 modes stand above the edge of its noise (19 twins with random signs" in notes
+    assert "written" not in notes
+    remark, notes = texts(a, a + 1e-3 * noise((256, 128), 1))
+    assert remark == ""
+
+
+def test_a_change_of_the_stored_type_is_named_and_shows_no_modes() -> None:
+    w = (0.3 + 0.0005 * noise((64, 48), 0)).astype(np.float32)
+    remark, notes = texts(w, w.astype(np.float16))
+    assert remark == "only the stored type changed: rounded to float16, the weights are the same"
+    assert "modes stand" not in notes
+
+
+def test_groups_are_said_to_be_compared_as_subspaces_and_the_reason_is_the_change() -> None:
+    w = noise((64, 48), 0)
+    notes = texts(w, w + noise(w.shape, 1, 0.05))[1]
+    assert "were compared as subspaces, since the change may have mixed them" in notes
+    assert "closer together" not in notes
+
+
+def test_kept_modes_are_none_where_the_rows_changed_places() -> None:
+    w = noise((128, 96), 0)
+    overview = compare({"w": w}, {"w": np.random.default_rng(1).permutation(w)}).report().blocks[0]
+    assert isinstance(overview, Table)
+    assert dict(zip(overview.columns, overview.rows[0], strict=True))["kept"] == 0
+
+
 def test_hostile_names_stay_text_in_the_page() -> None:
     name = "</script><img src=x onerror=alert(1)>.weight"
     text = html.render(compare({name: np.eye(20)}, {name: 2 * np.eye(20)}).report())

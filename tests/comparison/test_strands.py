@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from comparison_cases import frame, modes
-from modescope.comparison.matching import Modes, match
+from comparison_cases import frame, modes, planted_rank_one, svd
+from modescope.comparison.matching import Lone, Match, Matching, Modes, match
 from modescope.comparison.strands import Crossing, Strand, crossings, strands
 
 RNG = np.random.default_rng(5)
@@ -73,3 +73,36 @@ def test_every_mode_of_every_checkpoint_is_on_one_strand() -> None:
         for strand in found:
             if strand.start <= t < strand.stop:
                 assert strand.values[t - strand.start] == sorted(values.values(), reverse=True)[strand.modes[t - strand.start]]
+
+
+def test_no_earlier_mode_is_drawn_as_becoming_a_new_one() -> None:
+    w, after = planted_rank_one((256, 192), 2.5, 1)
+    found = strands([match(svd(w), svd(after), modes=32, level=0.01)], [svd(x).s[:32] for x in (w, after)])
+    first = next(strand for strand in found if strand.start + len(strand.modes) == 2 and strand.modes[-1] == 0)
+    assert (first.begin, first.modes) == ("birth", (0,))
+    assert sum(strand.begin == "birth" for strand in found) == 1
+
+
+def test_the_spare_member_of_a_group_is_the_one_with_least_in_common() -> None:
+    """Modes 1 to 3 are a group; the later group of two holds all of mode 3 and most of mode 1."""
+    overlaps = np.zeros((5, 4))
+    overlaps[[0, 4], [0, 3]] = 1
+    overlaps[1:4, 1:3] = [[0.9, 0.2], [0.4, 0.3], [0.2, 0.95]]
+    one = Match((0,), (0,), 1, 1, 1, (), 0, 0, cut=False)
+    group = Match((1, 2, 3), (1, 2), 0.9, 0.9, 0.9, (0.95, 0.9), 0, 0, cut=False)
+    last = Match((4,), (3,), 1, 1, 1, (), 0, 0, cut=False)
+    matching = Matching((one, group, last), (), (), overlaps, 0.5, 0.01)
+    found = strands([matching], [np.arange(5.0, 0, -1), np.arange(4.0, 0, -1)])
+    assert [(strand.modes, strand.end) for strand in found] == [
+        ((0, 0), ""),
+        ((1, 1), ""),
+        ((2,), "death"),
+        ((3, 2), ""),
+        ((4, 3), ""),
+    ]
+
+
+def test_what_cannot_be_told_is_neither_a_birth_nor_a_death() -> None:
+    lone = (Lone(0, None, unclear=True),)
+    found = strands([Matching((), lone, lone, np.ones((1, 1)), np.inf, 0.01)], [np.ones(1), np.ones(1)])
+    assert [(strand.begin, strand.end) for strand in found] == [("", "unclear"), ("unclear", "")]

@@ -18,7 +18,7 @@ from modescope.cli._options import Format, selection
     "--level",
     default=0.01,
     show_default=True,
-    help="Probability that a network of pure noise shows any signal mode, and random directions any match.",
+    help="Probability that a network of pure noise shows any signal mode, and random directions a match in any change.",
 )
 @click.option("--seed", default=0, show_default=True, help="Derives every random twin.")
 @click.option("--modes", default=32, show_default=True, metavar="K", help="How many of the largest modes are matched.")

@@ -12,7 +12,7 @@ from modescope.checkpoints import Checkpoint, open
 from modescope.comparison import intruders as intruding
 from modescope.comparison.difference import Difference, difference
 from modescope.comparison.difference import matrix as subtracted
-from modescope.comparison.matching import Modes
+from modescope.comparison.matching import Modes, unchanged
 from modescope.comparison.matching import match as matched_modes
 from modescope.comparison.pairing import Pairing, Unpaired, pair
 from modescope.comparison.result import Change, Comparison, Layer
@@ -86,8 +86,8 @@ def compare(
         kind: As for `scan`.
         min_dim: As for `scan`.
         view: As for `scan`; the vectors that modes are matched by exist of all views but "operator".
-        level: Probability that a network of pure noise shows any signal mode, and random directions any match; divided by the
-            number of matrices.
+        level: Probability that a network of pure noise shows any signal mode, and random directions any match in any change;
+            divided by the number of matrices, for matches also by the number of changes.
         seed: Derives every random twin, as for `scan`.
         modes: How many of the largest modes are matched.
         epsilon: A leading mode is an intruder where its largest |cosine| with any earlier mode is below this.
@@ -115,13 +115,14 @@ def compare(
     if not pairing.layers:
         raise UsageError(_nothing_common(checkpoints, selected, pairing))
     tests = len(pairing.layers)
+    changes = len(checkpoints) - 1 + (len(checkpoints) > 2)  # every step, and the whole
     bound = bind({"seed": seed, "level": level, "tests": tests}, {})
     plan = _Plan(
         {(layer[0].tensor, layer[0].view): layer for layer in pairing.layers},
         bound,
         modes,
         epsilon,
-        level / tests,
+        level / (tests * changes),
         measuring.engine(device),
     )
     options: dict[str, Any] = {"seed": seed, "level": level, "tests": tests, "modes": modes, "epsilon": epsilon, "view": view}
@@ -232,9 +233,9 @@ def _change(plan: _Plan, start: int, stop: int, before: _Seen, after: _Seen) -> 
         status,
         found,
         tuple(angles((a.u[:, :k], a.vh[:k]), (b.u[:, :k], b.vh[:k]))),
-        intruding.intruders(a.u, b.u[:, :k], epsilon=plan.epsilon),
+        intruding.intruders(a, b, modes=k, epsilon=plan.epsilon),
         _inside(plan, found, before.matrix, after.matrix, a),
-        matched_modes(a, b, modes=plan.modes, level=plan.level),
+        unchanged(a, modes=k, level=plan.level) if found.identical else matched_modes(a, b, modes=plan.modes, level=plan.level),
     )
 
 

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from modescope import twins
 from modescope.errors import MatrixError
+from modescope.laws import noise
 from modescope.matrix import Array, Blocks, Convolution, Matrix, Operand, Product
 from modescope.measures import measures
+from modescope.outliers import live
 from modescope.spectrum import Spectrum, decompose
 from modescope.svd import Engine, Values
 
 LOW_RANK = 0.25  # share of the short side up to which a difference without a noise bulk is written by its rank alone
+MARGIN = 1.1  # on the norm of rounding errors: by Tracy & Widom's law it scatters some m**(-2/3) of itself about its mean
 UNFORMED = 1e-15  # rounding of the difference of two products, over the sum of their norms
 
 
@@ -28,11 +32,13 @@ class Difference:
         measures: Result of each measure by name.
         relative_spectral: Its spectral norm over that of the earlier matrix; None where that is zero.
         relative_frobenius: The same of the Frobenius norm.
-        rounding: Bound on the spectral norm of what rounding to the stored dtypes adds to it: smaller gains carry nothing.
+        rounding: About the spectral norm of what independent rounding to the stored dtypes adds to it, with a margin. Weights on
+            a grid of their own, or all in one power of two, are rounded alike, which may add half as much again.
         rounding_sigma: Standard deviation of that rounding in one entry, about `eps / sqrt(12)` times the size of the weights.
-        rank: Modes above `rounding`, and above the accuracy of their computation.
-        outliers: Modes that were written: above the noise of the difference, or all of them where the rest is rounding.
+        rank: Modes above `rounding`, and above the accuracy of their computation; 0 where only the stored type changed.
+        outliers: Modes that stand above the noise of the difference, or all of them where the rest is rounding.
         outliers_by: How they were counted; where `outliers` is None, why there is no count.
+        retyped: Rounded to the narrower of the two stored types, the weights are the same.
     """
 
     shape: tuple[int, int]
@@ -45,6 +51,7 @@ class Difference:
     rank: int
     outliers: int | None
     outliers_by: str
+    retyped: bool = False
 
     @property
     def identical(self) -> bool:
@@ -90,14 +97,23 @@ def difference(
     """
     norms = [float(spectrum.s[0]) if spectrum.s.size else 0.0 for spectrum in known]
     unformed = UNFORMED * sum(norms) if any(spectrum.entries is None for spectrum in known) else 0.0
-    rounding = max(math.hypot(*(s.entries.rounding if s.entries is not None else 0.0 for s in known)), unformed)
+    formed = math.hypot(*(s.entries.rounding if s.entries is not None else 0.0 for s in known))
+    rounding = max(MARGIN * formed, unformed)
     spectrum = decompose(matrix(before, after), engine=engine)
     if spectrum.entries is not None:  # the rounding is that of the stored weights, not that of their difference
         spectrum = replace(spectrum, entries=replace(spectrum.entries, rounding=max(rounding, spectrum.entries.rounding)))
     results = {name: measure.analyze(spectrum, **bound[name]) for name, measure in measures().items()}
     floor = max(rounding, spectrum.tolerance)
-    rank = int((spectrum.s > floor).sum())
-    outliers, by = _outliers(results["bulk"], rank, min(spectrum.matrix.shape), zero=not spectrum.s.size or spectrum.s[0] == 0)
+    zero = not spectrum.s.size or spectrum.s[0] == 0
+    narrow = None if zero else _retyped(before, after)
+    rank = 0 if narrow else int((spectrum.s > floor).sum())
+    if narrow:
+        outliers: int | None = 0
+        by = f"only the stored type changed: rounded to {narrow}, the weights are the same"
+    else:
+        outliers, by = _outliers(results["bulk"], rank, min(spectrum.matrix.shape), zero=bool(zero))
+        if outliers and results["bulk"].outliers is not None and results["bulk"].fit_ratio > 1:
+            outliers, by = _beside_twins(spectrum, results["bulk"], by, **bound["bulk"])
     frobenius = float(np.linalg.norm(known[0].s / norms[0])) * norms[0] if norms[0] else 0.0
     own = results["norms"]
     return (
@@ -108,10 +124,11 @@ def difference(
             relative_spectral=own.spectral / norms[0] if norms[0] and own.spectral is not None else None,
             relative_frobenius=own.frobenius / frobenius if frobenius and own.frobenius is not None else None,
             rounding=rounding,
-            rounding_sigma=rounding / sum(math.sqrt(side) for side in spectrum.matrix.shape),
+            rounding_sigma=max(formed, unformed) / sum(math.sqrt(side) for side in spectrum.matrix.shape),
             rank=rank,
             outliers=outliers,
             outliers_by=by,
+            retyped=narrow is not None,
         ),
         spectrum,
     )
@@ -125,6 +142,44 @@ def _outliers(bulk: Any, rank: int, short: int, *, zero: bool) -> tuple[int | No
     if rank <= LOW_RANK * short:
         return rank, "all above the rounding of the stored weights: the rest of the difference is zero to that precision"
     return None, bulk.status
+
+
+def _beside_twins(spectrum: Spectrum, bulk: Any, by: str, *, level: float, tests: int, seed: int) -> tuple[int, str]:
+    """Modes above the noise of twins with random signs, too: these keep the scales of rows and columns, which raise the edge."""
+    part = live(spectrum)
+    assert not isinstance(part, str)  # a bulk was fitted
+    factor = twins.inflation(spectrum, part, twins.flipped, draws=twins.DRAWS, seed=seed, level=level / tests)
+    count = noise.count(part.values, part.n, bulk.sigma / part.unit, level=level / tests, inflation=factor)
+    if count >= bulk.outliers:
+        return bulk.outliers, by
+    return count, f"above the edge of its noise ({twins.DRAWS} twins with random signs; {bulk.outliers} by {bulk.calibration})"
+
+
+def _retyped(before: Matrix, after: Matrix) -> str | None:
+    """The narrower of two stored types, where rounding to it makes the weights the same."""
+    if before.stored == after.stored:
+        return None
+    a, b = _parts(before.read()), _parts(after.read())
+    if a[0] != b[0] or len(a) != len(b):
+        return None
+    with np.errstate(over="ignore", under="ignore"):
+        for one, two, stored in ((a, b, after.stored), (b, a, before.stored)):
+            if all(_equal(x.astype(y.dtype), y) for x, y in zip(one[1:], two[1:], strict=True)):
+                return stored
+    return None
+
+
+def _parts(operand: Operand) -> tuple[Any, ...]:
+    """What is no array, and the arrays."""
+    match operand:
+        case Product():
+            return operand.scale, operand.left, operand.right
+        case Blocks():
+            return None, operand.blocks
+        case Convolution():
+            return _geometry(operand)[1:], operand.kernel
+        case _:
+            return None, operand
 
 
 def _subtracted(before: Matrix, after: Matrix) -> Operand:

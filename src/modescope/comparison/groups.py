@@ -60,7 +60,7 @@ def settled(
     for i, j in pairs:
         row, column = first[i], second[j]
         place = np.ix_(row, column)
-        finer = _finest(u[place] ** 2, v[place] ** 2, [*_close(s[0][list(row)]), *_close(s[1][list(column)], len(row))])
+        finer = _finest(u[place] ** 2, v[place] ** 2, [*close(s[0][list(row)]), *close(s[1][list(column)], len(row))])
         rows += [tuple(row[i] for i in part) for part in finer[0]]
         columns += [tuple(column[j] for j in part) for part in finer[1]]
     return tuple(sorted(rows)), tuple(sorted(columns))
@@ -95,6 +95,11 @@ def components(size: int, links: Iterable[tuple[int, int]]) -> tuple[Group, ...]
     for i in range(size):
         parts.setdefault(root(i), []).append(i)
     return tuple(tuple(part) for part in parts.values())
+
+
+def close(s: Values, offset: int = 0) -> list[tuple[int, int]]:
+    """Neighbours in a group that rounding cannot tell apart, by their places, counted from `offset`."""
+    return [(offset + i, offset + i + 1) for i in range(s.size - 1) if s[i] - s[i + 1] <= DEGENERATE * s[0]]
 
 
 def _merged(before: Sequence[Group], after: Sequence[Group], u: Values, v: Values) -> tuple[list[Group], list[Group]]:
@@ -157,11 +162,6 @@ def _keeps(parts: Sequence[Group], left: Values, right: Values) -> bool:
         for squares in (left, right)
         for axis in (0, 1)
     )
-
-
-def _close(s: Values, offset: int = 0) -> list[tuple[int, int]]:
-    """Neighbours in a group that rounding cannot tell apart."""
-    return [(offset + i, offset + i + 1) for i in range(s.size - 1) if s[i] - s[i + 1] <= DEGENERATE * s[0]]
 
 
 def _places(chosen: Values) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import betainc, betaincinv, betaln
+from scipy.special import betainc, betaincinv, betaln, ndtr
 
 HIGH = 0.99  # quantile that is given beside an expectation
 COARSE, FINE = 512, 160  # points that look for the mass of an integrand, and nodes that integrate it
@@ -65,9 +65,28 @@ def joint_threshold(out: int, in_: int, p: float) -> float:
     return top
 
 
+def cosine(n: int, p: float) -> float:
+    """The |cosine| that a random direction has with a given one with probability `p`; 0 on a line, where it says nothing."""
+    return 0.0 if n == 1 else math.sqrt(1 - float(betaincinv((n - 1) / 2, 0.5, p)))
+
+
+def cosine_p(value: float, n: int) -> float:
+    """Probability that a random direction has as large a |cosine| with a given one; 0 on a line, where it says nothing."""
+    return 0.0 if n == 1 else float(betainc((n - 1) / 2, 0.5, max(1 - value * value, 0.0)))
+
+
+def frames_p(total: float, norm: float, n: int) -> float:
+    """Probability that a random frame has an inner product of at least `total` with a matrix of Frobenius norm `norm`.
+
+    The inner product has mean zero and variance `norm**2 / n`. Its law is near Gaussian, exactly so in many dimensions, and has
+    lighter tails in few.
+    """
+    return float(ndtr(-total * math.sqrt(n) / norm)) if norm > 0 else 1.0
+
+
 def largest_cosine(count: int, n: int, *, share: float = HIGH) -> float:
     """What the largest |cosine| of a random direction with `count` others stays below with probability at least `share`."""
-    return 1.0 if n == 1 else math.sqrt(1 - float(betaincinv((n - 1) / 2, 0.5, (1 - share) / count)))
+    return 1.0 if n == 1 else cosine(n, (1 - share) / count)
 
 
 def weighted_high(weights: np.typing.NDArray[np.float64], k: int, n: int, *, share: float = HIGH) -> float:

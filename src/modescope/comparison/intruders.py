@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modescope.comparison import haar
-from modescope.svd import Values
+from modescope.comparison.matching import MIXTURE, Modes
 
 EPSILON = 0.5
 
@@ -18,11 +18,14 @@ class Intruder:
         mode: Its place, counted from 0.
         cosine: Largest |cosine| between its output direction and that of any mode of the earlier checkpoint.
         nearest: The mode where that is reached.
+        mixed: What it has in common with all earlier modes, `sum((u . u') (v . v'))`: 1 for a mixture of them, about 0 for a mode
+            whose output and input directions have nothing to do with each other there.
     """
 
     mode: int
     cosine: float
     nearest: int
+    mixed: float
 
 
 @dataclass(frozen=True)
@@ -43,28 +46,39 @@ class Intruders:
 
     @property
     def status(self) -> str:
-        """Whether the definition can tell: "ok", or a sentence where the definition cannot tell."""
+        """Whether the definition can tell: "ok", or a sentence where it cannot."""
         if self.null >= self.epsilon:
             return (
                 f"epsilon {self.epsilon:g} is not above {self.null:.2g}, which the largest cosine of a random direction may reach: "
                 "even a direction that came from nowhere need not be called an intruder"
             )
+        mixtures = sum(intruder.mixed >= MIXTURE for intruder in self.found)
+        if mixtures:
+            are = "is a mixture" if mixtures == 1 else "are mixtures"
+            return (
+                f"{mixtures} of them {are} of earlier modes that lie close together, which a small change turns into each other: "
+                "nothing new came in"
+            )
         return "ok"
 
 
-def intruders(before: Values, after: Values, *, epsilon: float = EPSILON) -> Intruders:
+def intruders(before: Modes, after: Modes, *, modes: int, epsilon: float = EPSILON) -> Intruders:
     """Look for intruders.
 
     Args:
-        before: (out, m) output directions of all modes of the earlier checkpoint.
-        after: (out, k) those of the leading modes of the later one.
+        before: All modes of the earlier checkpoint.
+        after: Those of the later one.
+        modes: How many of the later ones are looked at.
         epsilon: Bound on the largest |cosine|.
 
     References:
         Shuttleworth, Andreas, Torralba & Sharma (2024), arXiv:2410.21228, Algorithm 1.
     """
-    cosines = np.abs(before.T @ after)
+    k = min(modes, after.s.size)
+    signed = before.u.T @ after.u[:, :k]
+    mixed = (signed * (before.vh @ after.vh[:k].T)).sum(axis=0)
+    cosines = np.abs(signed)
     nearest = cosines.argmax(axis=0)
     largest = np.minimum(cosines.max(axis=0), 1.0)
-    found = tuple(Intruder(int(j), float(largest[j]), int(nearest[j])) for j in np.flatnonzero(largest < epsilon))
-    return Intruders(epsilon, after.shape[1], haar.largest_cosine(before.shape[1], before.shape[0]), found)
+    found = tuple(Intruder(int(j), float(largest[j]), int(nearest[j]), float(mixed[j])) for j in np.flatnonzero(largest < epsilon))
+    return Intruders(epsilon, k, haar.largest_cosine(before.s.size, before.u.shape[0]), found)

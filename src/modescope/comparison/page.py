@@ -8,6 +8,7 @@ import numpy as np
 
 from modescope.blocks import Axis, Block, Cell, Curve, Heatmap, Histogram, Mark, Note, Numbers, Section, Series, Table
 from modescope.comparison.difference import Difference
+from modescope.comparison.matching import STANDS
 from modescope.comparison.result import Change, Comparison, Layer
 from modescope.measures import blocks
 from modescope.pictures import number, numbers, small
@@ -27,9 +28,12 @@ HEADINGS = (
     ("change", "Spectral norm of the difference over that of the first checkpoint."),
     ("change, Frobenius", "Frobenius norm of the difference over that of the first checkpoint."),
     ("rank of change", "Modes of the difference above the rounding of the stored weights."),
-    ("written modes", "Modes of the difference that stand out of its noise, or above rounding where there is no other noise."),
+    ("above noise", "Modes of the difference that stand above its noise edge, or above rounding where there is no other noise."),
     ("intruders", "Leading modes of the last checkpoint that resemble no mode of the first."),
-    ("kept", "Modes among the first ones looked at that are found again from the first checkpoint to the last one."),
+    (
+        "kept",
+        f"Modes among the first ones looked at that are found again up to the last checkpoint, by cosines of {STANDS:g} or more.",
+    ),
     ("births", "Strands that begin after the first checkpoint."),
     ("deaths", "Strands that end before the last checkpoint."),
     ("crossings", "Pairs of strands that change places."),
@@ -116,9 +120,9 @@ def _line(layer: Layer) -> tuple[Cell, ...]:
     last = len(layer.rows)
     kept: int | None = None
     if layer.strands and whole:
-        kept = sum(strand.start == 0 and strand.stop == last for strand in layer.strands)
+        kept = sum(strand.start == 0 and strand.stop == last and min(strand.overlaps) >= STANDS for strand in layer.strands)
     elif matching is not None:
-        kept = sum(min(len(match.before), len(match.after)) for match in matching.matches)
+        kept = sum(match.kept for match in matching.matches)
     followed = bool(layer.strands)
     return (
         layer.label,
@@ -142,10 +146,29 @@ def _remarks(layer: Layer) -> Iterator[str]:
     change = layer.change
     if change.status == "identical":
         yield "identical"
-    elif change.difference is not None and change.difference.outliers is None:
-        yield f"written modes: {change.difference.outliers_by}"
+    elif change.difference is not None:
+        d = change.difference
+        if d.retyped:
+            yield d.outliers_by
+        elif d.outliers is None:
+            yield f"modes above noise: {d.outliers_by}"
+        elif _misfit(d):
+            yield f"the noise of the change is {d.measures['bulk'].fit}"
     if change.note:
         yield change.note
+    if layer.strands and _hidden(layer):
+        yield "spaces so small that no match can be told from chance: no births, no deaths"
+
+
+def _misfit(d: Difference) -> bool:
+    bulk = d.measures["bulk"]
+    return bulk.fit_ratio is not None and bulk.fit_ratio > 1
+
+
+def _hidden(layer: Layer) -> bool:
+    """No overlap is rare enough for a match, and some modes are without one."""
+    found = [step.matching for step in layer.steps if step.matching is not None]
+    return any(not np.isfinite(matching.threshold) and (matching.lost or matching.born) for matching in found)
 
 
 def _notes(comparison: Comparison) -> Iterator[Note]:
@@ -158,8 +181,8 @@ def _notes(comparison: Comparison) -> Iterator[Note]:
         f"Numbers of a change are those from checkpoint 0 to checkpoint {first}"
         + ("; births, deaths, crossings and kept modes are those of the strands through all checkpoints." if first > 1 else ".")
         + f" Modes are counted from 0, and the first {comparison.options['modes']} are looked at. A match is an overlap that "
-        f"random directions would show nowhere in the network but with probability {comparison.options['level']:g}, approximately "
-        "so for groups of modes.",
+        f"random directions, on one side or on both, would show in no change of the network but with probability "
+        f"{comparison.options['level']:g}, approximately so for groups of modes.",
         source=_HAAR,
     )
     for index, (before, after) in enumerate(comparison.renamed, 1):
@@ -221,20 +244,29 @@ def _change(change: Change, d: Difference) -> Iterator[Note]:
             f"From checkpoint {change.start} to checkpoint {change.stop} the weights change by {d.relative_spectral:.2g} of their "
             f"spectral norm and {d.relative_frobenius:.2g} of their Frobenius norm."
         )
+    if d.retyped:
+        yield Note(f"{d.outliers_by[0].upper()}{d.outliers_by[1:]}. No mode of the change carries anything else.")
+        return
     yield Note(
-        f"{d.rank} of {d.s.size} modes of the change exceed {d.rounding:.2g}, a bound on what rounding to the stored type adds to "
-        f"it (standard deviation of an entry about {d.rounding_sigma:.1g}); the others carry nothing.",
+        f"{d.rank} of {d.s.size} modes of the change exceed {d.rounding:.2g}, about what independent rounding to the stored type "
+        f"adds to it (standard deviation of an entry about {d.rounding_sigma:.1g}); the others cannot be told from such rounding.",
         source="Bandeira & van Handel (2016), doi:10.1214/15-AOP1025",
     )
     if d.outliers is None:
-        yield Note(f"Which of them were written and which are noise cannot be told: {d.outliers_by}.", level="caution")
+        yield Note(f"How many of them stand above noise cannot be told: {d.outliers_by}.", level="caution")
     else:
-        modes = "1 mode was" if d.outliers == 1 else f"{d.outliers} modes were"
+        modes = "1 mode stands" if d.outliers == 1 else f"{d.outliers} modes stand"
+        by_law = d.measures["bulk"].outliers is not None
         yield Note(
-            f"{modes} written: {d.outliers_by}. Noise here is what the Marchenko-Pastur law describes; a change spread over many "
-            "directions counts as noise, too.",
-            "caution" if d.measures["bulk"].outliers is not None and d.measures["bulk"].fit_ratio > 1 else "plain",
-            "Benaych-Georges & Nadakuditi (2012), doi:10.1016/j.jmva.2012.04.019",
+            f"Of the change, {modes} {d.outliers_by}."
+            + (
+                " Noise here is the Marchenko-Pastur law; a change spread over many directions counts as noise, too."
+                if by_law
+                else ""
+            )
+            + (f" The noise of the change is {d.measures['bulk'].fit}." if _misfit(d) else ""),
+            "caution" if _misfit(d) else "plain",
+            "Benaych-Georges & Nadakuditi (2012), doi:10.1016/j.jmva.2012.04.019" if by_law else "",
         )
     if change.inside is not None:
         i = change.inside
@@ -265,17 +297,19 @@ def _modes(layer: Layer, comparison: Comparison) -> Iterator[Note]:
     if matching is not None and any(len(match.before) > 1 or len(match.after) > 1 for match in matching.matches):
         grouped = sum(len(match.before) for match in matching.matches if len(match.before) > 1 or len(match.after) > 1)
         yield Note(
-            f"{grouped} modes lie closer together than the change moves them. Which of them is which means nothing; they are "
-            "compared as subspaces, by the cosines that are left when the one basis is turned onto the other.",
+            f"{grouped} modes were compared as subspaces, since the change may have mixed them: by the cosines that are left when "
+            "the one basis is turned onto the other. Which of them is which means nothing.",
             level="caution",
             source=_WEDIN,
         )
     if layer.strands and len(layer.steps) > 1:
         whole = sum(strand.start == 0 and strand.stop == len(layer.rows) for strand in layer.strands)
         left = sum(strand.end == "left" for strand in layer.strands)
+        mixed = sum(strand.end == "unclear" for strand in layer.strands)
         yield Note(
             f"{whole} strands run through all checkpoints; {layer.births} are born, {layer.deaths} die, {left} leave the first "
-            f"{comparison.options['modes']} modes, and {len(layer.crossings)} pairs change places."
+            f"{comparison.options['modes']} modes, {mixed} go on mixed with others or cannot be told, "
+            f"and {len(layer.crossings)} pairs change places."
         )
 
 
@@ -416,7 +450,7 @@ def _matches(change: Change) -> Iterator[Table]:
             "Root of the product of both cosines; of subspaces the root mean square of the joint principal cosines.",
             "Cosine of the output directions; of subspaces the root mean square.",
             "The same of the input directions.",
-            "Probability that the best of all pairs of random directions agrees as well.",
+            "Probability that the best of all pairs agrees as well where the directions of either side, or of both, are random.",
             "What is compared.",
         ),
     )

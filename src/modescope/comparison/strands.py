@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modescope.comparison.matching import Matching
+import numpy as np
+
+from modescope.comparison.matching import Match, Matching
 from modescope.svd import Values
 
 
@@ -17,8 +19,9 @@ class Strand:
         values: Its singular value there.
         overlaps: Of each step with the next, one fewer than `modes`.
         grouped: Steps that it took inside a near-degenerate group: which member it is then is arbitrary, its value is not.
-        begin: "" for the first checkpoint, "birth", or "entered": it comes from beyond the modes that were looked at.
-        end: "" for the last checkpoint, "death", or "left": it goes on beyond the modes that were looked at.
+        begin: "" for the first checkpoint, "birth", "entered": it comes from beyond the modes that were looked at, or "unclear":
+            it is a mixture of earlier modes, and not new.
+        end: "" for the last checkpoint, "death", "left": it goes on beyond the modes that were looked at, or "unclear".
     """
 
     start: int
@@ -52,14 +55,14 @@ def strands(steps: Sequence[Matching], s: Sequence[Values]) -> tuple[Strand, ...
 
     Returns:
         Strands in order of their first checkpoint and place. Members of a matched group go on in their order; where the groups
-        differ in size, the last ones end or begin there.
+        differ in size, those that have least in common with the other group end or begin there.
     """
     open_: dict[int, _Growing] = {i: _Growing(0, "", [i]) for i in range(s[0].size)}
     every = list(open_.values())
     for step, matching in enumerate(steps):
         after: dict[int, _Growing] = {}
         for match in matching.matches:
-            for i, j in zip(match.before, match.after, strict=False):
+            for i, j in zip(*_paired(match, matching.overlaps), strict=True):
                 strand = open_[i]
                 strand.modes.append(j)
                 strand.overlaps.append(match.overlap)
@@ -68,14 +71,15 @@ def strands(steps: Sequence[Matching], s: Sequence[Values]) -> tuple[Strand, ...
                 after[j] = strand
         cut = [match for match in matching.matches if match.cut]  # a part of such a group lies beyond the modes looked at
         beyond = {lone.mode for lone in matching.lost if lone.beyond is not None} | {mode for match in cut for mode in match.before}
+        unclear = tuple({lone.mode for lone in side if lone.unclear} for side in (matching.lost, matching.born))
         kept = set(after.values())
         for i, strand in open_.items():
             if strand not in kept:
-                strand.end = "left" if i in beyond else "death"
+                strand.end = "left" if i in beyond else "unclear" if i in unclear[0] else "death"
         entered = {lone.mode for lone in matching.born if lone.beyond is not None} | {mode for match in cut for mode in match.after}
         for j in range(s[step + 1].size):
             if j not in after:
-                after[j] = _Growing(step + 1, "entered" if j in entered else "birth", [j])
+                after[j] = _Growing(step + 1, "entered" if j in entered else "unclear" if j in unclear[1] else "birth", [j])
                 every.append(after[j])
         open_ = after
     return tuple(strand.done(s) for strand in every)
@@ -97,6 +101,16 @@ def crossings(found: Sequence[Strand], steps: int) -> tuple[Crossing, ...]:
             if moved < j
         ]
     return tuple(crossed)
+
+
+def _paired(match: Match, overlaps: Values) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """As many members of either group, in their order: of the larger one those that have most in common with the other."""
+    signed = overlaps[np.ix_(match.before, match.after)]
+    products, count = signed * np.abs(signed), min(signed.shape)
+    return (
+        tuple(match.before[i] for i in sorted(np.argsort(-products.sum(axis=1), kind="stable")[:count])),
+        tuple(match.after[j] for j in sorted(np.argsort(-products.sum(axis=0), kind="stable")[:count])),
+    )
 
 
 class _Growing:
