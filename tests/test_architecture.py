@@ -77,8 +77,7 @@ BELOW: dict[str, set[str]] = {
         "errors",
         "version",
     },
-    "reporting": {"blocks", "errors", "measures", "pictures", "quantity", "reference", "reports", "result", "runs"}
-    | {"scanning"},
+    "reporting": {"blocks", "errors", "measures", "pictures", "quantity", "reference", "reports", "result", "runs"} | {"scanning"},
     "comparison": {
         "measuring",
         "blocks",

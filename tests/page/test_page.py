@@ -1,23 +1,26 @@
 """The page in a real browser, from disk: what a person can do with it, and what it never does."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import modescope as ms
 from modescope.blocks import Axis, Curve, Edge, Graph, Heatmap, Mark, Node, Note, Section, Series, Table
 from modescope.render._plain import plain
 from modescope.render.html import frame, render
-from modescope.reporting import report
+from modescope.reporting import network, report
 from modescope.reports import Report
 from page_cases import Watched, browser, opened, until, written
-from report_cases import HOSTILE, every_block, long, tail, wide
+from report_cases import HOSTILE, every_block, long, overview, tail, wide
 
 LINKS = "td a"
 SHOWN = "main:not([hidden])"
@@ -353,6 +356,174 @@ def test_nothing_is_wider_than_a_narrow_window(chromium: Any, pages: dict[str, s
             assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
+DEEP = tuple(
+    f"encoder.layer.{block}.{part}.weight"
+    for block in range(5)
+    for part in ("attention.output.dense", "attention.self.query", "attention.self.value", "output.dense")
+)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A network whose names are long, with more columns and a note as a real one has."""
+    table = overview((*DEEP, "embeddings.position_embeddings.weight"))
+    columns = (
+        *table.columns[:-1],
+        "stable rank",
+        "change, Frobenius",
+        "MP fit",
+        "rank of change",
+        "written modes",
+        "crossings",
+        "note",
+    )
+    note = "threshold by 19 permutation twins (theory: 103 signal modes); tail: exploratory"
+    rows = tuple((*row[:-1], 12.34, 0.04062, 3.169, 384, 0, 0, note) for row in table.rows)
+    about = (*table.about, *[""] * 6)
+    made = Report((replace(table, columns=columns, rows=rows, about=about),), {}, "rows")
+    return written(made, tmp_path_factory.mktemp("deep") / "deep.html")
+
+
+def test_the_usual_overview_fits_a_window_and_a_narrow_one_fades_where_it_is_cut(chromium: Any, deep: str) -> None:
+    cut = "document.querySelector('.scroll').dataset.cut"
+    with opened(chromium, deep) as page:
+        page.locator(LINKS).first.wait_for()
+        assert page.evaluate(
+            f"[document.querySelector('.scroll').scrollWidth <= document.querySelector('.scroll').clientWidth, {cut}]"
+        ) == [
+            True,
+            "",
+        ]
+    with opened(chromium, deep, viewport={"width": 400, "height": 800}) as page:
+        until(lambda: page.evaluate(cut) == "right")
+        assert "gradient" in page.evaluate("getComputedStyle(document.querySelector('.scroll')).maskImage")
+        page.evaluate("document.querySelector('.scroll').scrollLeft = 100")
+        until(lambda: page.evaluate(cut) == "left right")
+        page.evaluate("document.querySelector('.scroll').scrollLeft = 10000")
+        until(lambda: page.evaluate(cut) == "left")
+
+
+LINES_OF_A_NAME = """link => {
+    const text = [...link.childNodes].filter(node => node.nodeType === Node.TEXT_NODE);
+    const lines = new Map();
+    for (const node of text) {
+        const range = document.createRange();
+        for (let at = 0; at < node.length; at += 1) {
+            range.setStart(node, at);
+            range.setEnd(node, at + 1);
+            const top = Math.round(range.getBoundingClientRect().top);
+            lines.set(top, (lines.get(top) ?? '') + node.data[at]);
+        }
+    }
+    return [...lines.values()];
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_long_name_breaks_after_its_dots(chromium: Any, deep: str, width: int) -> None:
+    with opened(chromium, deep, viewport={"width": width, "height": 800}) as page:
+        for index, name in enumerate(DEEP[:4]):
+            lines = page.locator(LINKS).nth(index).evaluate(LINES_OF_A_NAME)
+            assert "".join(lines) == name
+            assert len(lines) > 1
+            assert all(line.endswith(".") for line in lines[:-1])
+
+
+def painted_names(page: Watched) -> list[str]:
+    """Texts that the strip paints when it is drawn again."""
+    page.evaluate(
+        """() => {
+            const paint = CanvasRenderingContext2D.prototype.fillText;
+            window.texts = [];
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+                window.texts.push([text, this.measureText(text).width]);
+                return paint.call(this, text, ...rest);
+            };
+        }"""
+    )
+    box = page.locator(".cells canvas").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    until(lambda: page.locator(".readout").inner_text().startswith(DEEP[0]))
+    return [text for text, _ in page.evaluate("window.texts")]
+
+
+def test_names_under_small_pictures_tell_the_layers_apart(chromium: Any, deep: str) -> None:
+    with opened(chromium, deep) as page:
+        names = painted_names(page)
+        assert len(set(names)) == len(DEEP) + 1
+        for name, whole in zip(names, DEEP, strict=False):
+            assert whole.split(".")[2] in re.split(r"[\u2026.]", name)
+            assert "weight" not in name
+
+
+def test_without_room_for_names_the_readout_says_them(chromium: Any, pages: dict[str, str]) -> None:
+    with opened(chromium, pages["wide"], viewport={"width": 390, "height": 800}) as page:
+        box = page.locator(".cells canvas").bounding_box()
+        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        until(lambda: page.locator(".readout").inner_text().startswith("blocks.0.q.0:"))
+
+
+TEXTS = """[...document.querySelectorAll('text')].map(text => {
+    const box = text.getBoundingClientRect();
+    return [text.textContent, box.left, box.top, box.right, box.bottom];
+})"""
+Box = tuple[str, float, float, float, float]
+
+
+def texts_of(chromium: Any, curve: Curve, folder: Path) -> list[Box]:
+    """What a drawing says and where: the texts of its saved picture."""
+    with opened(chromium, written(Report((curve,), {}, "rows"), folder / "curve.html")) as page:
+        drawn(page, 1)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="SVG of").click()
+        saved = folder / "curve.svg"
+        download.value.save_as(saved)
+        page.goto(saved.as_uri())
+        found: list[Box] = [tuple(box) for box in page.evaluate(TEXTS)]
+        return found
+
+
+def strands(count: int) -> Curve:
+    series = tuple(Series(f"strand {k}", (0, 1, 2, 3), (1.0 + k, 2.5, None, 0.5 * k)) for k in range(count))
+    return Curve("Strands", Axis("checkpoint"), Axis("value"), series, caption="Told.")
+
+
+def test_between_checkpoints_the_axis_names_nothing(chromium: Any, tmp_path: Path) -> None:
+    found = texts_of(chromium, strands(3), tmp_path)
+    foot = max(box[2] for box in found if box[0] == "1")  # the line of numbers under the drawing
+    assert [box[0] for box in found if abs(box[2] - foot) < 3] == ["0", "1", "2", "3"]
+
+
+def test_more_series_than_a_legend_can_name_are_counted(chromium: Any, tmp_path: Path) -> None:
+    assert {f"strand {k}" for k in range(8)} <= {box[0] for box in texts_of(chromium, strands(8), tmp_path)}
+    assert not [box[0] for box in texts_of(chromium, strands(9), tmp_path) if box[0].startswith("strand")]
+    with opened(chromium, (tmp_path / "curve.html").as_uri()) as page:
+        assert page.locator("figcaption").inner_text().startswith("Told. 9 series")
+
+
+def test_a_series_without_numbers_keeps_its_colour_and_is_not_in_the_legend(chromium: Any, tmp_path: Path) -> None:
+    one, two, three = strands(3).series
+    empty = replace(two, y=(None,) * 4)
+    found = [box[0] for box in texts_of(chromium, replace(strands(3), series=(one, empty, three)), tmp_path)]
+    assert [text for text in found if text.startswith("strand")] == ["strand 0", "strand 2"]
+    third = "#8c6d00"
+    assert third in (tmp_path / "curve.svg").read_text()
+
+
+def test_names_of_points_overprint_neither_each_other_nor_the_axis_and_the_first_stays(chromium: Any, tmp_path: Path) -> None:
+    x = tuple(range(300))
+    y = tuple(11.0 * (k + 1) ** -0.4 for k in x)
+    texts = tuple(f"mode {k}" if k < 6 or k == 299 else "" for k in x)
+    curve = Curve("Modes", Axis("mode"), Axis("value", log=True), (Series("s", x, y, drawn="points", texts=texts),))
+    found = texts_of(chromium, curve, tmp_path)
+    labels = [box for box in found if box[0].startswith("mode ")]
+    assert {"mode 0", "mode 299"} <= {box[0] for box in labels}
+    for label in labels:
+        for other in found:
+            apart = label[3] <= other[1] or other[3] <= label[1] or label[4] <= other[2] + 2 or other[4] <= label[2] + 2
+            assert apart or other == label
+
+
 def test_a_thousand_layers_are_walked_by_pointer_and_by_keyboard(chromium: Any, pages: dict[str, str]) -> None:
     with opened(chromium, pages["wide"]) as page:
         box = page.locator(".cells canvas").bounding_box()
@@ -427,3 +598,43 @@ def test_without_scripts_the_first_table_and_the_notes_are_there(chromium: Any, 
         assert page.locator("noscript td").count() == 4 * 7
         assert plain(f"fc {HOSTILE}") in page.locator("noscript").inner_text()
         assert "conv2.weight is short" in page.locator("noscript").inner_text()
+
+
+@pytest.mark.parametrize(
+    "values", [(1.0, 1.0000000000000002, 1.0), (13.696530224932081, 13.696530224932078), (1e300, 1.0000000000000002e300)]
+)
+@pytest.mark.parametrize("log", [False, True])
+def test_values_that_differ_by_rounding_alone_are_drawn(
+    chromium: Any, tmp_path: Path, values: tuple[float, ...], log: bool
+) -> None:
+    series = (Series("same", tuple(map(float, range(len(values)))), values),)
+    made = Report((Curve("Frozen", Axis("step"), Axis("value", log=log), series),), {}, "rows")
+    with opened(chromium, written(made, tmp_path / "frozen.html")) as page:
+        drawn(page, 1)
+        assert page.faults == []
+
+
+def test_a_name_that_is_a_word_of_the_language_is_a_name(chromium: Any, tmp_path: Path) -> None:
+    names = ("__proto__", "constructor", "toString", "hasOwnProperty")
+    series = tuple(Series(name, (0.0, 1.0), (1.0, 2.0)) for name in names)
+    rows = tuple((name, 1.0) for name in names)
+    blocks = (
+        Table("", names[:2], rows, links=names, pictures=((1.0, 2.0),) * len(names)),
+        Curve("Words", Axis("x"), Axis("y"), series),
+    )
+    with opened(chromium, written(Report(blocks, {}, "rows"), tmp_path / "words.html")) as page:
+        drawn(page, 1)
+        assert page.evaluate("Object.keys(Object.prototype)") == []
+        assert page.faults == []
+
+
+def test_half_a_surrogate_pair_in_a_name_costs_no_layer(chromium: Any, tmp_path: Path) -> None:
+    name = "bad\ud800.weight"
+    made = network(ms.scan({name: np.eye(20), "good": np.eye(20)}))
+    with opened(chromium, written(made, tmp_path / "half.html")) as page:
+        page.get_by_role("link", name="good").wait_for()
+        page.locator(LINKS).first.click()
+        until(lambda: page.locator("h2:visible").first.inner_text().startswith("bad"))
+        assert page.faults == []
+        page.reload()
+        until(lambda: page.locator("h2:visible").first.inner_text().startswith("bad"))

@@ -122,6 +122,25 @@ def test_a_row_of_the_list_opens_its_run_whatever_its_name(page: Watched, place:
     page.locator("td a").first.wait_for()
 
 
+def test_a_run_keeps_its_name_beside_one_without_end(chromium: Any, place: Place) -> None:
+    endless = "y" * 300
+    note = "damaged: expected a saved report, got nothing; the file was not finished when it was read"
+    columns = ("run", "kind", "signal modes", "median alpha", "step", "steps", "matrices", "failed", "last change", "where", "note")
+    rows = tuple(
+        (name, "saved report", 4, 9.5, 1, 1, 4, 0, "2026-11-21 08:24:22", f"sv/{name}", note) for name in ("digits", endless)
+    )
+    table = Table("Runs", columns, rows, links=("run=a", "run=b"))
+    place.answers["/api/index"] = (200, dumps(Report((table,), {}, "rows", "Runs")))
+    with opened(chromium, place.url) as page:
+        page.locator("td a").first.wait_for()
+        short, tall = (page.locator("tbody tr").nth(index).bounding_box()["height"] for index in (0, 1))
+        assert page.locator("td a").first.evaluate("a => a.getClientRects().length") == 1
+        assert tall < short + 60
+        assert page.locator(".scroll").get_attribute("data-cut") == ""
+        assert page.locator("tbody tr").nth(1).locator("td").nth(1).get_attribute("title") == endless
+        assert page.faults == []
+
+
 def test_a_section_of_a_run_has_an_address_of_its_own(chromium: Any, place: Place) -> None:
     with opened(chromium, f"{place.url}#run=c&layer=conv1.weight") as page:
         until(lambda: page.locator("h2").all_inner_texts()[-1:] == ["conv1.weight"])
@@ -202,3 +221,20 @@ def test_a_lost_connection_is_told(page: Watched, place: Place) -> None:
     page.unroute("**/api/events")
     page.locator(".line.live").wait_for()
     page.faults.clear()  # the browser itself reports the lost request
+
+
+def test_a_tab_that_nobody_sees_holds_no_connection_and_catches_up(page: Watched, place: Place) -> None:
+    until(lambda: len(place.listeners) == 1)
+
+    def shown(hidden: str) -> None:
+        page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}})")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    shown("true")
+    asked = place.asked.count("/api/index")
+    place.tell("c")
+    page.wait_for_timeout(300)
+    assert place.asked.count("/api/index") == asked
+    shown("false")
+    until(lambda: len(place.listeners) == 2)
+    until(lambda: place.asked.count("/api/index") > asked)

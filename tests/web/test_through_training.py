@@ -56,6 +56,18 @@ def test_of_many_matrices_those_that_moved_most_are_drawn_and_the_rest_is_said(t
     assert "The 1 of 2 matrices that moved most" in drawn.caption
 
 
+def test_a_matrix_has_the_same_place_in_every_picture_also_where_it_has_no_number(tmp_path: Path) -> None:
+    first, *rest = measured().rows
+    short = replace(first, measures={**first.measures, "tail": replace(first.measures["tail"], alpha=None)})
+    scan = replace(measured(), rows=(short, *rest))
+    store = recorded(tmp_path, {1: scan, 2: scan})
+    (section,) = through_training(store, "a'b")
+    pictures = [block for block in section.blocks if isinstance(block, Curve)]
+    assert [block.title for block in pictures] == ["Signal modes", "Norm", "Stable rank", "Alpha"]
+    assert {tuple(series.name for series in block.series) for block in pictures} == {("h.10.weight", "h.2.weight")}
+    assert {series.y for series in pictures[-1].series if series.name == first.name} == {(None, None)}
+
+
 def test_a_long_run_is_thinned_and_keeps_its_ends(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(page, "STEPS", 3)
     drawn = curve(recorded(tmp_path, {step: measured() for step in range(0, 50, 10)}), "Norm")

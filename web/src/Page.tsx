@@ -5,14 +5,14 @@ import { Boundary, Fault } from "./parts/Boundary";
 import { Code } from "./parts/Code";
 import { Here, type Place } from "./parts/context";
 import { sections, type Report, type Section } from "./report";
-import { address, clicked, go, route, type Route } from "./route";
+import { address, clicked, go, route, type Route, whole } from "./route";
 import { shown } from "./words";
 
 export function Page({ report, place }: { report: Report; place?: Omit<Place, "from" | "left"> }) {
   const now = route.use();
   const all = useMemo(() => sections(report.blocks), [report]);
   const linked = useMemo(() => inOrder(report, all), [report, all]);
-  const found = now.section ? all.find((section) => section.key === now.section) : undefined;
+  const found = now.section ? all.find((section) => whole(section.key ?? "") === whole(now.section)) : undefined;
   const open = found?.folded ? found : undefined;
   const from: Route = { ...now, section: "" };
   const left = useRef("");

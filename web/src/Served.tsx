@@ -80,8 +80,17 @@ export function Served() {
         if (!ids.length || ids.some((id) => changed.includes(id))) void fetched();
       });
     };
-    listen();
+    // A browser keeps six connections to one server open, and a tab that nobody sees needs none of them.
+    const seen = () => {
+      clearTimeout(timer);
+      events?.close();
+      if (document.hidden) broken = true;
+      else listen();
+    };
+    seen();
+    document.addEventListener("visibilitychange", seen);
     return () => {
+      document.removeEventListener("visibilitychange", seen);
       clearTimeout(timer);
       events?.close();
     };

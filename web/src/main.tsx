@@ -1,4 +1,5 @@
 // Starts the page: of the report that is in it, or of the server it came from.
+import "./safe";
 import { render } from "preact";
 import { Header } from "./Header";
 import { Page } from "./Page";

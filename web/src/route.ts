@@ -36,11 +36,20 @@ export function parse(hash: string, served: boolean): Route {
   return { kind, ids, section };
 }
 
+/** Half of a surrogate pair, which no address can hold, becomes the sign for what cannot be shown. */
+export function whole(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, "\ufffd");
+}
+
+function encoded(text: string): string {
+  return encodeURIComponent(whole(text));
+}
+
 export function address(route: Route): string {
-  const parts = route.kind ? [`${route.kind}=${route.ids.map(encodeURIComponent).join(",")}`] : [];
+  const parts = route.kind ? [`${route.kind}=${route.ids.map(encoded).join(",")}`] : [];
   if (route.section) {
     const [word, value] = split(route.section);
-    parts.push(`${encodeURIComponent(word)}=${encodeURIComponent(value)}`);
+    parts.push(`${encoded(word)}=${encoded(value)}`);
   }
   return `#${parts.join("&")}`;
 }

@@ -1,6 +1,6 @@
 """How the numbers of a run moved: chosen measures of every matrix over the steps of training."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from modescope.blocks import Axis, Curve, Section, Series
 from modescope.measures import measures
@@ -22,7 +22,8 @@ Line = Mapping[int, float | None]
 def through_training(store: Store, run: str, /) -> tuple[Section, ...]:
     """A section with one picture per measure and one line per matrix; none where no step has a number.
 
-    Where a network has more matrices than can be told apart, those that moved most are drawn, and the caption says so.
+    Every picture has the same matrices in the same order, so that a matrix looks alike in all of them: one without a number has
+    no value there. Where a network has more than can be told apart, those that moved most are drawn, and the caption says so.
 
     Raises:
         UsageError: The store has no such numbers.
@@ -38,21 +39,29 @@ def through_training(store: Store, run: str, /) -> tuple[Section, ...]:
         label = f"{name} {view}" if name in several else str(name)
         for found, value in zip(lines, values, strict=True):
             found.setdefault(label, {})[int(step)] = value
-    curves = tuple(_curve(*chosen, found) for chosen, found in zip(CHOSEN, lines, strict=True))
-    drawn = tuple(curve for curve in curves if curve.series)
+    shares = _shares(lines)
+    kept = set(sorted(shares, key=lambda label: -shares[label])[:LINES])
+    caption = f" The {LINES} of {len(shares)} matrices that moved most in one of the pictures." if len(shares) > LINES else ""
+    curves = tuple(_curve(*chosen, found, kept, caption) for chosen, found in zip(CHOSEN, lines, strict=True))
+    drawn = tuple(curve for curve in curves if any(value is not None for series in curve.series for value in series.y))
     return (Section("Through training", drawn, "view=training", layout="grid"),) if drawn else ()
 
 
-def _curve(measure: str, name: str, title: str, lines: Mapping[str, Line]) -> Curve:
-    moved = {label: _moved(line) for label, line in lines.items()}
-    moving = sorted((label for label, by in moved.items() if by is not None), key=lambda label: -(moved[label] or 0.0))
-    kept = set(moving[:LINES])
+def _shares(pictures: Iterable[Mapping[str, Line]]) -> dict[str, float]:
+    """How far every matrix with a number moved beside the one that moved most, in the picture where that is most."""
+    shares: dict[str, float] = {}
+    for lines in pictures:
+        moved = {label: by for label, line in lines.items() if (by := _moved(line)) is not None}
+        most = max(moved.values(), default=0.0)
+        for label, by in moved.items():
+            shares[label] = max(shares.get(label, 0.0), by / most if most else 0.0)
+    return shares
+
+
+def _curve(measure: str, name: str, title: str, lines: Mapping[str, Line], kept: Container[str], caption: str) -> Curve:
     series = tuple(_series(label, line) for label, line in lines.items() if label in kept)
     told = quantities(measures()[measure].Result)[name]
-    caption = told.meaning
-    if len(moving) > LINES:
-        caption += f" The {LINES} of {len(moving)} matrices that moved most."
-    return Curve(title, Axis("step"), Axis(f"{title.lower()} ({told.unit})"), series, caption=caption)
+    return Curve(title, Axis("step"), Axis(f"{title.lower()} ({told.unit})"), series, caption=told.meaning + caption)
 
 
 def _series(label: str, line: Line) -> Series:

@@ -1,20 +1,23 @@
 // Series over common axes.
-import { curve } from "../charts/xy";
+import { listed } from "../charts/frame";
+import { curve, valued } from "../charts/xy";
 import type { Cell, Curve, Series } from "../report";
 import { shown } from "../words";
 import { Drawing, type Numbers } from "./Drawing";
 
 export function CurveBlock({ block, depth }: { block: Curve; depth: number }) {
   const height = 320;
+  const there = block.series.filter(valued);
+  const unnamed = there.length > 1 && !listed(there.length) ? `${there.length} series: the pointer and the numbers name them.` : "";
   return (
     <Drawing
       title={block.title}
-      caption={block.caption}
+      caption={[block.caption, unnamed].filter(Boolean).join(" ")}
       depth={depth}
       height={height}
       option={(palette, width) => curve(block, palette, width, height)}
       numbers={() => points(block.series, block.x.label, block.y.label)}
-      said={`${shown(block.y.label)} over ${shown(block.x.label)}: ${block.series.map((series) => shown(series.name)).join(", ")}.`}
+      said={`${shown(block.y.label)} over ${shown(block.x.label)}: ${there.map((series) => shown(series.name)).join(", ")}.`}
     />
   );
 }

@@ -1,6 +1,7 @@
 // The rows of a table: sorted by a click on a heading, walked by arrow keys, and drawn only where they are seen when there are many.
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useHere } from "../parts/context";
+import { Name } from "../parts/Name";
 import type { Cell } from "../report";
 import { address, clicked, follow, served } from "../route";
 import { printing } from "../theme";
@@ -12,7 +13,8 @@ const BEYOND = 12; // rows drawn above and below what is seen
 const PRINTED = 5000; // rows on paper
 const WIDEST = 44; // characters
 const SHORT = 22; // characters of texts that stay on one line
-const LONG = 40; // characters of texts that ask for room
+const LONG = 40; // characters of sentences that ask for room
+const LETTERS = 14; // of a word in a sentence, on the average fewer
 
 interface Props {
   label: string;
@@ -51,8 +53,12 @@ export function Grid({ label, columns, rows, about, links, kept }: Props) {
   useEffect(() => {
     const element = home.current;
     if (!element) return undefined;
-    const watcher = new ResizeObserver(() => element.clientHeight && measure(element.clientHeight));
+    const watcher = new ResizeObserver(() => {
+      if (element.clientHeight) measure(element.clientHeight);
+      cut(element);
+    });
     watcher.observe(element);
+    if (element.firstElementChild) watcher.observe(element.firstElementChild);
     return () => watcher.disconnect();
   }, []);
 
@@ -85,6 +91,11 @@ export function Grid({ label, columns, rows, about, links, kept }: Props) {
     }
   }
 
+  function moved(element: HTMLElement): void {
+    cut(element);
+    if (many) scroll(element.scrollTop);
+  }
+
   function press(event: KeyboardEvent): void {
     if (!links || !(event.target instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(tall / ROW) - 2);
@@ -100,7 +111,7 @@ export function Grid({ label, columns, rows, about, links, kept }: Props) {
   const spacer = (height: number) => height > 0 && <tr class="spacer" aria-hidden="true" style={{ height: `${height}px` }} />;
 
   return (
-    <div class={`scroll${many ? " many" : kinds.includes("long") ? "" : " compact"}`} ref={home} tabIndex={0} role="region" aria-label={label} onScroll={(event) => many && scroll(event.currentTarget.scrollTop)} onKeyDown={press}>
+    <div class={`scroll${many ? " many" : kinds.includes("long") ? "" : " compact"}`} ref={home} tabIndex={0} role="region" aria-label={label} onScroll={(event) => moved(event.currentTarget)} onKeyDown={press}>
       <table aria-label={label} aria-rowcount={shownRows.length + 1} aria-colcount={columns.length + (choosing ? 1 : 0)}>
         {many && (
           <colgroup>
@@ -149,23 +160,26 @@ export function Grid({ label, columns, rows, about, links, kept }: Props) {
                 )}
                 {rows[row]?.map((cell, column) => {
                   const text = typeof cell === "string" ? shown(cell) : number(cell);
+                  const words = typeof cell === "string" && kinds[column] !== "short" ? <Name text={cell} /> : text;
                   const body =
                     column === 0 && next ? (
                       <a href={address(next)} tabIndex={index === current ? 0 : -1} data-active={index === current ? index : undefined} data-link={link} onClick={(event) => clicked(event, next)} onFocus={() => index !== current && walk(index)}>
-                        {text || "open"}
+                        {text ? words : "open"}
                       </a>
                     ) : (
-                      text
+                      words
                     );
                   const missing = cell === null;
                   const exact = typeof cell === "number" && String(cell) !== text ? String(cell) : undefined;
                   return (
-                    <td key={column} class={`${kinds[column]}${missing ? " missing" : ""}`} title={missing ? MEANINGLESS : typeof cell === "number" ? exact : many ? text : undefined}>
+                    <td key={column} class={`${kinds[column]}${missing ? " missing" : ""}`} title={missing ? MEANINGLESS : typeof cell === "number" ? exact : many || kinds[column] === "text" ? text : undefined}>
                       {missing ? (
                         <>
                           <span aria-hidden="true">{text}</span>
                           <span class="away">{MEANINGLESS}</span>
                         </>
+                      ) : kinds[column] === "text" ? (
+                        <span class="few">{body}</span>
                       ) : (
                         body
                       )}
@@ -180,6 +194,12 @@ export function Grid({ label, columns, rows, about, links, kept }: Props) {
       </table>
     </div>
   );
+}
+
+/** Says of a table at which sides more of it lies, so that the edge there fades. */
+function cut(element: HTMLElement): void {
+  const right = element.scrollWidth - element.clientWidth - element.scrollLeft;
+  element.dataset.cut = [element.scrollLeft > 1 && "left", right > 1 && "right"].filter(Boolean).join(" ");
 }
 
 function interactive(event: MouseEvent): boolean {
@@ -201,7 +221,13 @@ export function isNumeric(rows: readonly (readonly Cell[])[], column: number): b
 function kindOf(rows: readonly (readonly Cell[])[], column: number): "number" | "short" | "text" | "long" {
   if (isNumeric(rows, column)) return "number";
   const longest = rows.reduce((size, row) => Math.max(size, typeof row[column] === "string" ? row[column].length : 0), 0);
-  return longest > LONG && column > 0 ? "long" : longest > SHORT ? "text" : "short";
+  const prose = rows.some((row) => typeof row[column] === "string" && isProse(row[column]));
+  return prose && column > 0 ? "long" : longest > SHORT ? "text" : "short";
+}
+
+/** Sentences ask for room; a name or a path of the same length has no words. */
+function isProse(text: string): boolean {
+  return text.length > LONG && text.length < text.split(" ").length * LETTERS;
 }
 
 function widthOf(name: string, rows: readonly (readonly Cell[])[], column: number): number {

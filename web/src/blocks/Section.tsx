@@ -4,14 +4,14 @@ import { Code } from "../parts/Code";
 import { useHere } from "../parts/context";
 import { Heading } from "../parts/Heading";
 import type { Section } from "../report";
-import { route } from "../route";
+import { route, whole } from "../route";
 import { shown } from "../words";
 import { Blocks } from "./Blocks";
 
 export function SectionBlock({ block, depth }: { block: Section; depth: number }) {
   const { from } = useHere();
   const home = useRef<HTMLElement>(null);
-  const wanted = Boolean(block.key) && route.use().section === block.key && from.kind === route.get().kind;
+  const wanted = Boolean(block.key) && whole(route.use().section) === whole(block.key ?? "") && from.kind === route.get().kind;
   useEffect(() => {
     if (wanted) home.current?.scrollIntoView({ block: "start" });
   }, [wanted]);

@@ -5,6 +5,7 @@ import { at, css, extent, scale } from "../colours";
 import { useHere } from "../parts/context";
 import type { Table } from "../report";
 import { follow, go, served } from "../route";
+import { shortened } from "../short";
 import { palette, type Palette } from "../theme";
 import { counted, number, shown } from "../words";
 import { isNumeric } from "./Grid";
@@ -157,6 +158,9 @@ function paint(canvas: HTMLCanvasElement, block: Table, layout: Layout, look: Lo
   pen.scale(ratio, ratio);
   const stops = scale(false, palette);
   const [low, high] = bounds(block.pictures ?? []);
+  pen.font = `11px ${FONT}`;
+  const named = layout.tall > layout.picture;
+  const names = named ? shortened(block.rows.map((row) => shown(String(row[0] ?? ""))), (text) => pen.measureText(text).width <= layout.wide) : [];
   block.rows.forEach((row, index) => {
     const x = (index % layout.columns) * (layout.wide + layout.gap);
     const y = Math.floor(index / layout.columns) * (layout.tall + layout.gap);
@@ -169,10 +173,9 @@ function paint(canvas: HTMLCanvasElement, block: Table, layout: Layout, look: Lo
     curve(pen, block.pictures?.[index] ?? [], x, y, layout, low, high);
     pen.fillStyle = share === null ? palette.null : css(at(stops, share));
     pen.fill();
-    if (layout.tall > layout.picture) {
+    if (named) {
       pen.fillStyle = palette.quiet;
-      pen.font = `11px ${FONT}`;
-      pen.fillText(ending(pen, shown(String(row[0] ?? "")), layout.wide), x, y + layout.picture + 14);
+      pen.fillText(names[index] ?? "", x, y + layout.picture + 14);
     }
     if (index === look.over) {
       pen.strokeStyle = palette.ink;
@@ -180,15 +183,6 @@ function paint(canvas: HTMLCanvasElement, block: Table, layout: Layout, look: Lo
       pen.strokeRect(x + 1, y + 1, layout.wide - 2, layout.picture - 2);
     }
   });
-}
-
-/** A name in the room there is: its end tells layers apart. */
-function ending(pen: CanvasRenderingContext2D, name: string, room: number): string {
-  if (pen.measureText(name).width <= room) return name;
-  const size = pen.measureText("0").width;
-  let text = name.slice(-Math.max(3, Math.floor(room / size)));
-  while (text.length > 3 && pen.measureText(`\u2026${text}`).width > room) text = text.slice(1);
-  return `\u2026${text}`;
 }
 
 /** Ends of the common scale: all but the outermost hundredth, which would flatten the rest. */

@@ -27,9 +27,16 @@ function tooltip(palette: Palette): Option {
   };
 }
 
+const NAMED = 8; // series: more of them make no legend that a person reads
+
+/** Whether so many series are named above a drawing. */
+export function listed(count: number): boolean {
+  return count > 1 && count <= NAMED;
+}
+
 export function legend(names: readonly { name: string; icon: string }[], palette: Palette): Option {
   return {
-    show: names.length > 1,
+    show: listed(names.length),
     data: names,
     top: 0,
     left: 0,
@@ -43,7 +50,7 @@ export function legend(names: readonly { name: string; icon: string }[], palette
 
 /** Lines that a legend takes in a drawing of that width. */
 export function legendHeight(names: readonly string[], width: number): number {
-  if (names.length < 2) return 6;
+  if (!listed(names.length)) return 6;
   let lines = 1;
   let used = 0;
   for (const name of names) {
@@ -81,28 +88,37 @@ export function span(axis: Axis, values: Iterable<number | null | undefined>): S
     const room = Math.max((high / low) ** 0.04, 1.05);
     return { low: low / room, high: high * room };
   }
-  if (low === high) return { low: low - (Math.abs(low) || 1) * 0.5, high: high + (Math.abs(high) || 1) * 0.5 };
+  // values that differ by rounding alone are equal: no round number lies between them
+  if (high - low <= 1e-12 * Math.max(Math.abs(low), Math.abs(high))) return { low: low - (Math.abs(low) || 1) * 0.5, high: high + (Math.abs(high) || 1) * 0.5 };
   const room = (high - low) * 0.04;
   return { low: low >= 0 && low - room < 0 ? Math.min(low, 0) : low - room, high: high + room };
 }
 
 /** Round numbers on an axis, about as many as asked for. */
-export function ticks({ low, high }: Span, log: boolean, many: number): number[] {
-  return log ? logarithmic(low, high, many) : even(low, high, many);
+export function ticks({ low, high }: Span, log: boolean, many: number, whole = false): number[] {
+  return log ? logarithmic(low, high, many, whole) : even(low, high, many, whole);
 }
 
-function even(low: number, high: number, many: number): number[] {
+/** Whether all numbers that are there count something: between them an axis has nothing to name. */
+export function counting(values: readonly (number | null | undefined)[]): boolean {
+  const there = values.filter((value) => typeof value === "number");
+  return there.length > 0 && there.every(Number.isInteger);
+}
+
+function even(low: number, high: number, many: number, whole: boolean): number[] {
   const rough = (high - low) / Math.max(many, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10);
-  const found: number[] = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) found.push(Number((k * step).toPrecision(12)));
-  return found;
+  const round = power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough && !(whole && factor * power === 2.5)) ?? 10);
+  const step = whole ? Math.max(1, round) : round;
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.min(Math.floor((high - low) / step + 2), 4 * many + 4); // a count that ends, whatever the numbers are
+  const found = Array.from({ length: Math.max(count, 0) }, (_, n) => Number(((first + n) * step).toPrecision(12)));
+  return found.filter((value) => value <= high + step * 1e-9);
 }
 
-function logarithmic(low: number, high: number, many: number): number[] {
+function logarithmic(low: number, high: number, many: number, whole: boolean): number[] {
   const decades = Math.log10(high / low);
-  if (decades < 0.7) return even(low, high, many).filter((value) => value > 0);
+  if (decades < 0.7) return even(low, high, many, whole).filter((value) => value > 0);
   const factors = decades * 3 <= many * 1.4 ? [1, 2, 5] : [1];
   const every = factors.length > 1 ? 1 : Math.max(1, Math.ceil(decades / many));
   const found: number[] = [];
@@ -113,11 +129,11 @@ function logarithmic(low: number, high: number, many: number): number[] {
       if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) found.push(value);
     }
   }
-  return found.length > 1 ? found : even(low, high, many).filter((value) => value > 0);
+  return found.length > 1 ? found : even(low, high, many, whole).filter((value) => value > 0);
 }
 
-export function axis(told: Axis, range: Span, palette: Palette, many: number, which: "x" | "y"): Option {
-  const values = ticks(range, Boolean(told.log), many);
+export function axis(told: Axis, range: Span, palette: Palette, many: number, which: "x" | "y", whole = false): Option {
+  const values = ticks(range, Boolean(told.log), many, whole);
   return {
     type: told.log ? "log" : "value",
     min: range.low,

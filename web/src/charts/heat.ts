@@ -23,8 +23,8 @@ export function heatmap(block: Heatmap, palette: Palette, width: number, height:
   const ys = ordered(block.y_range);
   const longest = Math.max(0, ...(block.y_names ?? []).map((name) => shown(name).length));
   const left = Math.min(Math.max(EDGES.left, longest * 6 + 34), width * 0.4);
-  const across = named(block.x, xs, block.x_range, block.x_names, palette, Math.max(2, Math.floor((width - left - EDGES.right) / 70)), "x");
-  const down = named(block.y, ys, block.y_range, block.y_names, palette, Math.max(2, Math.floor((height - EDGES.top - EDGES.bottom) / 26)), "y");
+  const across = named(block.x, xs, block.x_range, block.x_names, palette, Math.max(2, Math.floor((width - left - EDGES.right) / 70)), "x", block.values[0]?.length ?? 0);
+  const down = named(block.y, ys, block.y_range, block.y_names, palette, Math.max(2, Math.floor((height - EDGES.top - EDGES.bottom) / 26)), "y", block.values.length);
   return {
     ...base(palette),
     tooltip: { show: false },
@@ -76,8 +76,9 @@ function named(
   palette: Palette,
   many: number,
   which: "x" | "y",
+  cells: number,
 ): Option {
-  const option = axis({ label: told.label }, span, palette, many, which);
+  const option = axis({ label: told.label }, span, palette, many, which, span.high - span.low === cells);
   option.splitLine = { show: false };
   if (!names?.length) return option;
   const step = (ends[1] - ends[0]) / names.length;

@@ -3,12 +3,13 @@ import type { Axis, Counts, Curve, Histogram, Mark, Series } from "../report";
 import type { Palette } from "../theme";
 import { number, shown } from "../words";
 import type { Option } from "./echarts";
-import { axis, base, colours, legend, legendHeight, line, marks, names, on, span, type Span } from "./frame";
+import { axis, base, colours, counting, legend, legendHeight, line, listed, marks, names, on, span, type Span } from "./frame";
 
 const FORMS = ["circle", "diamond", "triangle", "rect"];
 const LEFT = 62;
 const RIGHT = 18;
 const BOTTOM = 46;
+const LINES = 12; // of a tooltip, which is drawn inside the chart
 
 export function curve(block: Curve, palette: Palette, width: number, height: number): Option {
   const xs = span(block.x, [...block.series.flatMap((series) => [...series.x]), ...places(block.marks, "x")]);
@@ -18,14 +19,20 @@ export function curve(block: Curve, palette: Palette, width: number, height: num
   ]);
   const titles = names(block.series);
   const tints = colours(block.series, palette);
-  const drawn = block.series.flatMap((series, index) => lines(series, titles[index] ?? "", tints[index] ?? "", block.x, block.y, palette));
-  const option = frame(block, xs, ys, legendOf(block.series, titles, tints, palette), drawn, palette, width, height);
+  const drawn = block.series.flatMap((series, index) => lines(series, titles[index] ?? "", tints[index] ?? "", block.x, block.y, palette, width));
+  const entries = legendOf(block.series, titles, tints, palette).filter((_, index) => valued(block.series[index]));
+  const whole = { x: counting(block.series.flatMap((series) => [...series.x])), y: counting(block.series.flatMap((series) => [...series.y])) };
+  const option = frame(block, xs, ys, whole, entries, drawn, palette, width, height);
   option.tooltip.trigger = "axis";
   option.tooltip.formatter = (found: Option[]) => {
     const told = found.filter((item) => titles.includes(item.seriesName) && Array.isArray(item.value) && item.value[1] !== null);
     if (!told.length) return "";
+    if (!listed(entries.length)) told.sort((a, b) => Number(b.value[1]) - Number(a.value[1])); // as they lie above each other
+    const values = told.map((item) => line(item.seriesName, item.value[1]));
+    const beside = Math.ceil(values.length / LINES);
+    const rows = values.flatMap((_, index) => (index % beside ? [] : [values.slice(index, index + beside).join("  \u00b7  ")]));
     const named = told.map((item) => block.series[titles.indexOf(item.seriesName)]?.texts?.[item.dataIndex] ?? "").filter(Boolean);
-    return [...new Set(named.map(shown)), line(shown(block.x.label), told[0]?.value[0]), ...told.map((item) => line(item.seriesName, item.value[1]))].join("\n");
+    return [...new Set(named.map(shown)), line(shown(block.x.label), told[0]?.value[0]), ...rows].join("\n");
   };
   return option;
 }
@@ -84,9 +91,10 @@ export function histogram(block: Histogram, palette: Palette, width: number, hei
   );
   const over = curves.flatMap((told, index) => {
     const at = block.counts.length + index;
-    return lines(told, titles[at] ?? "", tints[at] ?? "", block.x, block.y, palette);
+    return lines(told, titles[at] ?? "", tints[at] ?? "", block.x, block.y, palette, width);
   });
-  const option = frame(block, xs, ys, legendOf(series, titles, tints, palette, block.counts.length), [...bars, ...outlines, ...over], palette, width, height);
+  const whole = { x: counting(block.edges), y: counting(block.counts.flatMap((counts) => [...counts.values])) };
+  const option = frame(block, xs, ys, whole, legendOf(series, titles, tints, palette, block.counts.length), [...bars, ...outlines, ...over], palette, width, height);
   option.tooltip.trigger = "item";
   option.tooltip.formatter = (item: Option) =>
     item.seriesType === "custom" && Array.isArray(item.value)
@@ -108,24 +116,41 @@ function legendOf(series: readonly (Series | Counts)[], titles: readonly string[
   });
 }
 
-function lines(series: Series, name: string, tint: string, x: Axis, y: Axis, palette: Palette): Option[] {
+/** A series without a number keeps its place among the colours, and is not spoken of. */
+export function valued(series: Series | undefined): boolean {
+  return series?.y.some((value) => value !== null) ?? false;
+}
+
+/** Names stand above their points, beside them near the ends of the x axis, and give way to those before them. */
+function beside(width: number): (item: Option) => Option {
+  return ({ rect, labelRect }) => {
+    const y = rect.y + rect.height / 2;
+    if (labelRect.x < LEFT) return { x: rect.x + rect.width + 4, y, align: "left", verticalAlign: "middle", hideOverlap: true };
+    if (labelRect.x + labelRect.width > width) return { x: rect.x - 4, y, align: "right", verticalAlign: "middle", hideOverlap: true };
+    return { hideOverlap: true };
+  };
+}
+
+function lines(series: Series, name: string, tint: string, x: Axis, y: Axis, palette: Palette, width: number): Option[] {
   const role = series.role ?? "data";
   const z = { null: 1, data: 3, law: 4, fit: 5 }[role];
+  const named = (series.texts ?? []).some(Boolean);
   const data = series.x.map((at, index) => {
     const here = on(x, at);
-    return [here, here === null ? null : on(y, series.y[index])];
+    const value = [here, here === null ? null : on(y, series.y[index])];
+    return series.texts?.[index] ? { value, label: { show: true } } : value; // an empty name would take room, too
   });
-  const named = (series.texts ?? []).some(Boolean);
   const label = named && {
     label: {
-      show: true,
+      show: false,
       position: "top",
       distance: 5,
       color: palette.ink,
       fontSize: 11,
+      minMargin: 5,
       formatter: (item: Option) => shown(series.texts?.[item.dataIndex] ?? ""),
     },
-    labelLayout: { hideOverlap: true },
+    labelLayout: beside(width),
   };
   const band = series.low?.length && series.high?.length ? [area(series, name, tint, x, y, z)] : [];
   if (series.drawn === "points") {
@@ -182,6 +207,7 @@ function frame(
   block: { x: Axis; y: Axis; marks?: readonly Mark[] },
   xs: Span,
   ys: Span,
+  whole: { x: boolean; y: boolean },
   entries: Option[],
   series: Option[],
   palette: Palette,
@@ -195,8 +221,8 @@ function frame(
     ...base(palette),
     grid: { left: LEFT, right: RIGHT, top, bottom: BOTTOM, containLabel: false },
     legend: legend(entries as { name: string; icon: string }[], palette),
-    xAxis: axis(block.x, xs, palette, Math.max(2, Math.floor(inner / 80)), "x"),
-    yAxis: axis(block.y, ys, palette, Math.max(2, Math.floor((height - top - BOTTOM) / 44)), "y"),
+    xAxis: axis(block.x, xs, palette, Math.max(2, Math.floor(inner / 80)), "x", whole.x),
+    yAxis: axis(block.y, ys, palette, Math.max(2, Math.floor((height - top - BOTTOM) / 44)), "y", whole.y),
     series: [...series, { type: "line", name: "\u200b", data: [], silent: true, tooltip: { show: false }, markLine: told.option }],
   };
 }
