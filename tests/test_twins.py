@@ -231,7 +231,7 @@ def test_a_twin_for_a_picture_is_gaussian_for_light_tails_and_permuted_for_heavy
         # the energy of a twin is that of the entries less their mean, for Gaussian ones but for sampling
         assert np.sum(drawn.s**2) == pytest.approx(a.size * a.std() ** 2, rel=6 * np.sqrt(2 / a.size))
         kinds.append(drawn.kind)
-    assert kinds == ["Gaussian entries of the same variance", "its entries less their mean, in random places"]
+    assert kinds == ["Gaussian, same variance", "centred entries, shuffled"]
 
 
 def test_a_permuted_twin_for_a_picture_is_the_first_of_those_that_set_the_threshold(monkeypatch):

@@ -145,9 +145,9 @@ def twin(spectrum: Spectrum, part: Live, *, seed: int) -> Twin:
         seed: As for `inflation`, whose first permutation twin this is where entries are permuted.
     """
     if needs_calibration(part):
-        return Twin(_shuffled(spectrum, part, seed), "its entries less their mean, in random places")
+        return Twin(_shuffled(spectrum, part, seed), "centred entries, shuffled")
     random = generator(seed, spectrum.matrix.tensor, spectrum.matrix.view, "gaussian")
-    return Twin(np.sqrt(wishart.sample(part.n, part.m, random)[::-1]) * part.std, "Gaussian entries of the same variance")
+    return Twin(np.sqrt(wishart.sample(part.n, part.m, random)[::-1]) * part.std, "Gaussian, same variance")
 
 
 def _shuffled(spectrum: Spectrum, part: Live, seed: int) -> Values:

@@ -600,14 +600,10 @@ def test_without_scripts_the_first_table_and_the_notes_are_there(chromium: Any, 
         assert "conv2.weight is short" in page.locator("noscript").inner_text()
 
 
-@pytest.mark.parametrize(
-    "values", [(1.0, 1.0000000000000002, 1.0), (13.696530224932081, 13.696530224932078), (1e300, 1.0000000000000002e300)]
-)
+@pytest.mark.parametrize("least", [1.0, 13.696530224932078, 1e300])
 @pytest.mark.parametrize("log", [False, True])
-def test_values_that_differ_by_rounding_alone_are_drawn(
-    chromium: Any, tmp_path: Path, values: tuple[float, ...], log: bool
-) -> None:
-    series = (Series("same", tuple(map(float, range(len(values)))), values),)
+def test_values_that_differ_by_rounding_alone_are_drawn(chromium: Any, tmp_path: Path, least: float, log: bool) -> None:
+    series = (Series("same", (0.0, 1.0, 2.0), (least, math.nextafter(least, math.inf), least)),)
     made = Report((Curve("Frozen", Axis("step"), Axis("value", log=log), series),), {}, "rows")
     with opened(chromium, written(made, tmp_path / "frozen.html")) as page:
         drawn(page, 1)
