@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modescope.pictures import POINTS, drawn, number, numbers, shares, small, thinned
+from modescope.pictures import POINTS, drawn, number, numbers, shares, small, spread, thinned
 
 
 @given(size=st.integers(1, 100_000), limit=st.integers(8, 200))
@@ -14,6 +14,16 @@ def test_thinned_indices_are_few_ascending_and_hold_both_ends(size: int, limit: 
     assert (np.diff(at) > 0).all()
     assert at[0] == 0
     assert at[-1] == size - 1
+
+
+@given(size=st.integers(1, 100_000), limit=st.integers(2, 200))
+def test_spread_indices_are_few_ascending_and_as_dense_at_either_end(size: int, limit: int) -> None:
+    at = spread(size, limit)
+    assert len(at) <= limit
+    assert (np.diff(at) > 0).all()
+    assert at[0] == 0
+    assert at[-1] == size - 1 or limit == 1
+    assert np.abs(at + at[::-1] - (size - 1)).max() <= 1
 
 
 @given(size=st.integers(POINTS + 1, 100_000))

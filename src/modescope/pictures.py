@@ -62,6 +62,12 @@ def thinned(size: int, limit: int = POINTS) -> NDArray[np.int64]:
     return np.unique(np.concatenate([np.arange(dense), np.round(rest).astype(np.int64)]))
 
 
+def spread(size: int, limit: int = SMOOTH) -> NDArray[np.int64]:
+    """Indices of at most `limit` of `size` values in order, dense at both ends, where the spectrum of noise is steep."""
+    angles = np.linspace(0, np.pi, min(size, limit))
+    return np.unique(np.round((1 - np.cos(angles)) / 2 * (size - 1)).astype(np.int64))
+
+
 def small(s: Values) -> Numbers:
     """Common logarithms of singular values at even ranks, the largest first, for a small picture; what is rounding is missing."""
     if not s.size:

@@ -9,7 +9,7 @@ from modescope import twins
 from modescope.blocks import Axis, Block, Counts, Curve, Histogram, Mark, Note, Series, Table
 from modescope.laws import marchenko_pastur, noise, spiked
 from modescope.outliers import Live, centred, fit, live
-from modescope.pictures import SMOOTH, Kept, drawn, number, numbers, shares, thinned
+from modescope.pictures import SMOOTH, Kept, drawn, number, numbers, shares, spread, thinned
 from modescope.quantity import quantity
 from modescope.spectrum import Spectrum, decompose
 
@@ -325,10 +325,10 @@ def _ordered(kept: Kept, result: Result) -> Curve:
     at = thinned(values.size)
     series = [Series("singular values", numbers(at), numbers(values[at]), "data", "points")]
     if kept.twin is not None:
-        at = thinned(kept.twin.size, SMOOTH)
+        at = spread(kept.twin.size)
         series.insert(0, Series(f"null twin: {kept.twin_kind}", numbers(at), numbers(kept.twin[at]), "null"))
     if result.sigma is not None and result.m is not None and result.n is not None and result.outliers_theory is not None:
-        ranks = thinned(result.m, SMOOTH)
+        ranks = spread(result.m)
         expected = marchenko_pastur.quantile(1 - (ranks + 0.5) / result.m, result.m / result.n)
         y = result.sigma * np.sqrt(result.n * expected)
         series.insert(1, Series("Marchenko-Pastur law", numbers(ranks + result.outliers_theory), numbers(y), "law"))
