@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 import sys
-import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -514,13 +513,6 @@ def test_a_logger_that_fails_is_said_once_and_the_others_are_told(caplog):
     assert len(said) == 2
     assert "Broken failed at step 0 and the training goes on: ConnectionError: no route" in said[0]
     assert "careless failed at step 0" in said[1]
-
-
-def test_no_warning_is_raised_by_watching():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with Monitor(network(), Memory(), every=1, budget=math.inf) as monitor:
-            steps(monitor, 2)
 
 
 @pytest.mark.parametrize("number", [np.int64, torch.tensor])
