@@ -42,6 +42,7 @@ def every_block() -> Report:
         Note("head.weight could not be read.", level="error"),
         Section("Network", (graph(), heatmap(), image()), key="view=network", layout="grid", code="ms.graph('demo')"),
         *(layer(name, index) for index, name in enumerate(layers)),
+        Section("Neurons at their values", (layered(),), key="view=neurons", folded=True),
     )
     document = {"schema": "modescope.scan/1", "matrices": [{"name": name} for name in layers]}
     return Report(blocks, document, "matrices", title="Sample network", code="import modescope as ms\nms.report('sample.npz')\n")
@@ -171,6 +172,24 @@ def graph() -> Graph:
         for j in range(4)
     )
     return Graph("Spectral neurons", nodes, edges, value="singular value", caption="Modes of one layer feed modes of the next.")
+
+
+def layered() -> Graph:
+    """Modes at the height of their values, two layers side by side, one value of zero, hostile names."""
+    names = ("conv1.weight", f"fc {HOSTILE}", "gate.weight", "head.weight")
+    places = ((0, 0), (1, 0), (1, 1), (2, 0))
+    nodes = tuple(
+        Node(f"{k}.{i}", f"mode {i} of {name}", column, None, f"layer={name}", 0 if i == 3 else 3.0 - i, 3 - i, lane)
+        for k, (name, (column, lane)) in enumerate(zip(names, places, strict=True))
+        for i in range(4)
+    )
+    edges = (
+        Edge("0.0", "1.0", 0.9, 1e-9, text=HOSTILE),
+        Edge("0.0", "2.1", 0.7, 1e-6),
+        Edge("1.0", "3.2", 0.8, 0.0),
+        Edge("0.3", "3.3", -0.2, 0.2, significant=False),
+    )
+    return Graph("Neurons at their values", nodes, edges, columns=names, y=Axis("singular value", log=True))
 
 
 def image() -> Image:

@@ -100,11 +100,31 @@ BELOW: dict[str, set[str]] = {
         "twins",
         "version",
     },
+    "spectral_graph": {
+        "measuring",
+        "blocks",
+        "checkpoints",
+        "errors",
+        "laws",
+        "layers",
+        "matrix",
+        "pictures",
+        "registry",
+        "render",
+        "reports",
+        "scanning",
+        "schedule",
+        "seeds",
+        "selection",
+        "spectrum",
+        "svd",
+    },
     "store": {"blocks", "condition", "errors", "matrix", "measures", "quantity", "reports", "result", "runs", "svd", "version"},
     "monitor": {"scanning", "result", "store", "errors"},
     "web": {"blocks", "errors", "measures", "quantity", "render", "reporting", "reports", "result", "runs", "store"},
     "cli": {
         "comparison",
+        "spectral_graph",
         "store",
         "web",
         "reporting",
@@ -124,7 +144,7 @@ BELOW: dict[str, set[str]] = {
     "__init__": {"version"},
 }
 PLUGINS = ("checkpoints", "layers", "measures", "render", "cli")
-TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd", "monitor"}  # and there only inside functions
+TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd", "monitor", "spectral_graph"}  # and there only inside functions
 HEAVY = ("torch", "pandas", "matplotlib", "h5py", "onnx", "networkx", "sklearn", "tensorflow", "duckdb")
 
 

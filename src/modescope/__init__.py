@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from modescope.scanning import scan as scan
     from modescope.shipped import demo_history as demo_history
     from modescope.shipped import demo_path as demo_path
+    from modescope.spectral_graph import graph as graph
+    from modescope.spectral_graph.result import SpectralGraph as SpectralGraph
     from modescope.spectrum import Spectrum as Spectrum
     from modescope.spectrum import decompose as decompose
     from modescope.store import Store as Store
@@ -55,6 +57,7 @@ _HOME = {
     "Row": "result",
     "Scan": "result",
     "Skip": "matrix",
+    "SpectralGraph": "spectral_graph.result",
     "Spectrum": "spectrum",
     "Store": "store",
     "Tensor": "matrix",
@@ -65,6 +68,7 @@ _HOME = {
     "decompose": "spectrum",
     "demo_history": "shipped",
     "demo_path": "shipped",
+    "graph": "spectral_graph",
     "inspect": "inspection",
     "load_report": "reports.form",
     "load_run": "runs",
@@ -89,6 +93,7 @@ __all__ = [
     "Row",
     "Scan",
     "Skip",
+    "SpectralGraph",
     "Spectrum",
     "Store",
     "Tensor",
@@ -100,6 +105,7 @@ __all__ = [
     "decompose",
     "demo_history",
     "demo_path",
+    "graph",
     "inspect",
     "load_report",
     "load_run",

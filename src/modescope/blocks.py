@@ -185,13 +185,27 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class Node:
-    """A node: its key, its text, the column it stands in from the left, a value for its colour, the key of a section it opens."""
+    """A node of a graph.
+
+    Attributes:
+        key: Unique in the graph.
+        text: Its name.
+        column: Where it stands from the left.
+        value: What its colour shows, or None.
+        link: Key of the section it opens, or empty.
+        height: Its place on the vertical axis, or None where the graph has none, or where the node has no value on it.
+        rank: Its place from above in its column and lane, so that few edges cross; or None, then nodes stand as they are given.
+        lane: Where it stands inside its column, from the left.
+    """
 
     key: str
     text: str
     column: int = 0
     value: float | None = None
     link: str = ""
+    height: float | None = None
+    rank: int | None = None
+    lane: int = 0
 
 
 @dataclass(frozen=True)
@@ -208,19 +222,32 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in columns and weighted edges; a page shows the significant ones first, and the rest on demand."""
+    """Nodes in columns and weighted edges; a page shows the significant ones first, and the rest on demand.
+
+    Attributes:
+        title: One line.
+        nodes: In their order from above where they have no rank.
+        edges: Those of equal weight and p in the order in which they are to be shown.
+        value: What the colour of the nodes measures.
+        caption: A sentence or two.
+        columns: A heading for every column and lane that holds a node, from the left; or empty.
+        y: What the height of the nodes measures; without a label nothing.
+    """
 
     title: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     value: str = ""
     caption: str = ""
+    columns: tuple[str, ...] = ()
+    y: Axis = Axis("")
 
     def __post_init__(self) -> None:
         keys = {node.key for node in self.nodes}
         for edge in self.edges:
             if not {edge.source, edge.target} <= keys:
                 raise ValueError(f"graph {self.title!r}: the edge {edge.source!r} to {edge.target!r} has an end that is no node.")
+        _same("graph", self.title, "columns", self.columns, {(node.column, node.lane) for node in self.nodes})
 
 
 @dataclass(frozen=True)

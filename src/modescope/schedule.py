@@ -87,3 +87,35 @@ def run(
                     yield running.pop(future), future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_order(
+    matrices: Sequence[Matrix], work: Callable[[Matrix], Result], *, workers: int | None = None, memory: int | None = None
+) -> Iterator[Result]:
+    """Apply `work` to every matrix and yield results in the given order, for a caller who needs neighbours together.
+
+    As `run`, but at most as many matrices are begun ahead of the one that is waited for as there are threads, so that what is held
+    at one time does not grow with their number.
+
+    Args:
+        matrices: In the order of the results.
+        work: Called in a worker thread; must not raise for a bad matrix.
+        workers: Threads, by default one per processor.
+        memory: Budget in bytes for what is begun and not yet taken; one that never fits runs alone.
+    """
+    room = budget() if memory is None else memory
+    loads = [load(matrix) for matrix in matrices]
+    threads = workers or processors()
+    begun: list[tuple[int, Future[Result]]] = []
+    following = 0
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        try:
+            while begun or following < len(matrices):
+                while following < len(matrices) and len(begun) < threads:
+                    if begun and sum(loads[i].memory for i, _ in begun) + loads[following].memory > room:
+                        break
+                    begun.append((following, pool.submit(work, matrices[following])))
+                    following += 1
+                yield begun.pop(0)[1].result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

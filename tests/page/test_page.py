@@ -303,7 +303,7 @@ def test_a_node_opens_its_layer_from_the_drawing_and_from_the_list(chromium: Any
     with opened(chromium, pages["every"]) as page:
         drawn(page, 1)
         box = page.locator(".drawing").first.bounding_box()
-        page.mouse.click(box["x"] + 14, box["y"] + 20 + (box["height"] - 72) / 8)
+        page.mouse.dblclick(box["x"] + 14, box["y"] + 20 + (box["height"] - 72) / 8)
         headed(page, "conv1.weight")
         page.keyboard.press("Escape")
         page.locator("summary", has_text="Nodes").click()

@@ -86,6 +86,9 @@ export interface Node {
   column?: number;
   value?: number | null;
   link?: string;
+  height?: number | null;
+  rank?: number | null;
+  lane?: number;
 }
 
 export interface Edge {
@@ -104,6 +107,8 @@ export interface Graph {
   edges: readonly Edge[];
   value?: string;
   caption?: string;
+  columns?: readonly string[];
+  y?: Axis;
 }
 
 export interface Image {

@@ -3,7 +3,8 @@ import { listed } from "../charts/frame";
 import { curve, valued } from "../charts/xy";
 import type { Cell, Curve, Series } from "../report";
 import { shown } from "../words";
-import { Drawing, type Numbers } from "./Drawing";
+import type { Numbers } from "./Card";
+import { Drawing } from "./Drawing";
 
 export function CurveBlock({ block, depth }: { block: Curve; depth: number }) {
   const height = 320;

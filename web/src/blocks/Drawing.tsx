@@ -1,19 +1,12 @@
-// The card of a chart: title, drawing, caption, downloads, and the numbers as a table behind it.
+// A chart in its card, made when it comes near the window.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { chart, png, svg, type Chart, type Option } from "../charts/echarts";
 import { Fault } from "../parts/Boundary";
-import { Heading } from "../parts/Heading";
-import type { Cell } from "../report";
-import { bytes, csv, fileName, save, text } from "../save";
+import { bytes, text } from "../save";
 import { LIGHT, palette, printing, type Palette } from "../theme";
 import { shown } from "../words";
-import { Grid } from "./Grid";
-
-export interface Numbers {
-  columns: readonly string[];
-  rows: readonly (readonly Cell[])[];
-}
+import { Card, type Numbers } from "./Card";
 
 interface Props {
   title: string;
@@ -38,7 +31,6 @@ export function Drawing({ title, caption, depth, height, option, watch = [], num
   const drawn = useRef<Chart | null>(null);
   const [near, come] = useState(false);
   const [fault, fail] = useState("");
-  const [open, unfold] = useState(false);
   const colours = palette.use();
   const paper = printing.use();
 
@@ -97,44 +89,22 @@ export function Drawing({ title, caption, depth, height, option, watch = [], num
     const head = { text: name, left: 0, top: 4, textStyle: { fontSize: 15, fontWeight: 600, color: LIGHT.ink } };
     return { ...made, title: head, grid, ...(legend && { legend }), ...(bar && { visualMap: bar }) };
   };
-  const attempt = (make: () => void) => {
-    try {
-      make();
-    } catch (error) {
-      fail(error instanceof Error ? error.message : String(error));
-    }
-  };
-  const savePng = () => attempt(() => save(fileName(title, "png"), bytes(png(picture(), SAVED, height + 34))));
-  const saveSvg = () => attempt(() => save(fileName(title, "svg"), text(svg(picture(), SAVED, height + 34), "image/svg+xml")));
-  const saveCsv = () => attempt(() => save(fileName(title, "csv"), csv(numbers().columns, numbers().rows)));
-
   return (
-    <figure class="card">
-      <header>
-        <Heading depth={depth}>{name}</Heading>
-        <div class="tools">
-          <button type="button" onClick={savePng} aria-label={`PNG of ${name}`}>
-            PNG
-          </button>
-          <button type="button" onClick={saveSvg} aria-label={`SVG of ${name}`}>
-            SVG
-          </button>
-          <button type="button" onClick={saveCsv} aria-label={`CSV of ${name}`}>
-            CSV
-          </button>
-        </div>
-      </header>
+    <Card
+      title={title}
+      caption={caption}
+      depth={depth}
+      numbers={numbers}
+      png={() => bytes(png(picture(), SAVED, height + 34))}
+      svg={() => text(svg(picture(), SAVED, height + 34), "image/svg+xml")}
+      fail={fail}
+    >
       {fault ? (
         <Fault text={`${title || "This drawing"} could not be drawn.`} reason={fault} />
       ) : (
         <div class="drawing" ref={home} role="img" aria-label={`${name}. ${said}`} style={{ height: `${height}px` }} />
       )}
       {children}
-      {caption && <figcaption>{shown(caption)}</figcaption>}
-      <details class="numbers" onToggle={(event) => unfold(event.currentTarget.open)}>
-        <summary>Numbers</summary>
-        {open && <Grid label={`Numbers of ${name}`} {...numbers()} />}
-      </details>
-    </figure>
+    </Card>
   );
 }

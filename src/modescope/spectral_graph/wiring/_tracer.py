@@ -1,0 +1,356 @@
+"""One trace of one run of a network: the labels of all its tensors, and what every layer read.
+
+Beside a tensor stands a tensor of the same shape with the number of the channel each entry belongs to. What merely moves entries
+is run on the numbers as well, so that no layout needs a rule. Numbers that are constant along an axis are held once.
+"""
+
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from modescope.spectral_graph.wiring import Rows
+from modescope.spectral_graph.wiring import _operations as operations
+from modescope.spectral_graph.wiring._channels import Change, Ledger, Passed, Source, combined, met, normed, stepped
+from modescope.spectral_graph.wiring._labels import Labels, address, compact, floats, marked, numbers, shrunk
+from modescope.spectral_graph.wiring._stored import Part, Stored
+
+_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # of a rule that meets a call it does not know
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What one layer met in its input channels, once.
+
+    Attributes:
+        target: Name of the layer.
+        sources: By input channel.
+        blurred: Sources of which one input channel meets several rows, by position.
+    """
+
+    target: str
+    sources: tuple[Source, ...]
+    blurred: tuple[Source, ...]
+
+
+class Tracer:
+    """Labels of all tensors of a run, and what was read."""
+
+    def __init__(self, torch: Any, stored: Stored, rules: Sequence[Callable[["Call"], bool]]) -> None:
+        self.ledger = Ledger()
+        self.reads: list[Read] = []
+        self.gaps: list[tuple[str, str, str]] = []
+        self.order: dict[str, Any] = {}
+        self.notes: dict[str, str] = {}
+        self.modules: list[str] = []
+        self.input = self.ledger.new(1, (Source("", np.zeros(1, np.int64)),))
+        self.muted = 0
+        self.torch = torch
+        self._stored = stored
+        self._rules = rules
+        self._labels: dict[int, tuple[Any, Labels]] = {}
+
+    def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run a function of torch, and follow what it does."""
+        if self.muted:
+            return function(*args, **kwargs)
+        name, in_place = operations.named(function)
+        before = [(tensor, self.of(tensor)) for tensor in floats((args, kwargs))]
+        result = function(*args, **kwargs)
+        outputs = [args[0]] if name == "setitem" else list(floats(result))
+        if outputs and before:
+            self._follow(Call(self, function, name, args, kwargs, outputs, before))
+            if in_place or (name in operations.EACH and any(output is tensor for output in outputs for tensor, _ in before)):
+                for output in outputs:
+                    self._spread(output)
+        elif outputs:
+            for output in outputs:
+                self.set(output, self.constant(output))
+        return result
+
+    def of(self, tensor: Any) -> Labels | None:
+        """Labels of a tensor; None where nothing is known of it."""
+        known = self._labels.get(id(tensor))
+        if known is not None and known[1].shape == tensor.shape:
+            return known[1]
+        return self.constant(tensor) if self._stored.holds(tensor) else None
+
+    def set(self, tensor: Any, labels: Labels | None) -> None:
+        """Note the labels of a tensor for as long as it lives."""
+        key = id(tensor)
+        self._labels.pop(key, None)
+        if labels is not None:
+            self._labels[key] = (weakref.ref(tensor, lambda _: self._labels.pop(key, None)), compact(labels))
+
+    def constant(self, like: Any) -> Labels:
+        """Labels of what no layer wrote."""
+        return self.uniform(0, like)
+
+    def enters(self, tensor: Any) -> None:
+        """Mark an input of the network."""
+        self.set(tensor, self.uniform(self.input, tensor))
+
+    def uniform(self, label: int, like: Any) -> Labels:
+        """The same label everywhere."""
+        return self.torch.full((), float(label), dtype=self.torch.float64).expand(like.shape)
+
+    def table(self, values: Rows, shape: Sequence[int]) -> Labels:
+        """Labels from numbers."""
+        return self.torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(tuple(shape))
+
+    def used(self, tensors: Any) -> None:
+        """Note that something outside the network uses these tensors."""
+        for tensor in floats(tensors):
+            labels = self.of(tensor)
+            if labels is not None:
+                self.ledger.sources(numbers(labels))
+
+    def normalised(self, labels: Labels | None, output: Any, passed: tuple[str, str], axes: tuple[int, ...]) -> None:
+        """Set the labels of what a normalisation gave.
+
+        Args:
+            labels: Of what it took.
+            output: What it gave.
+            passed: Name of the module, and its operation.
+            axes: Axes of its channels, in order.
+        """
+        if labels is None:
+            self.set(output, None)
+            return
+        shape = [output.shape[axis] if axis in axes else 1 for axis in range(output.ndim)]
+        channel = self.table(np.arange(math.prod(shape)), shape).expand(output.shape)
+        module, kind = passed
+        note = (
+            f"{kind.replace('_', ' ')} {module} rescales each sample by its own statistics; only its gains are folded"
+            if kind in _BY_SAMPLE
+            else ""
+        )
+
+        def change(ids: Rows, at: Rows) -> tuple[Source, ...]:
+            sources = self.ledger.sources(ids, ("norm", module, kind, tuple(at.tolist())))
+            if (ids == 0).any():  # the input of the network has no writer but passes the norm all the same
+                sources = (*sources, Source("", np.where(ids == 0, 0, -1)))
+            return normed(sources, Passed(module, kind, at), note)
+
+        self.set(output, self._paired(labels, channel, change))
+
+    def _paired(
+        self, one: Labels, other: Labels, change: Callable[[Rows, Rows], tuple[Source, ...]], *, constant: bool = False
+    ) -> Labels:
+        """New channels for every pair of labels that meet; where `constant`, two constants make one."""
+        shape = one.shape
+        one, other = shrunk(one, other)
+        first, second = one.reshape(-1).numpy().astype(np.int64), other.reshape(-1).numpy().astype(np.int64)
+        width = int(second.max(initial=0)) + 1
+        pairs, inverse = np.unique(first * width + second, return_inverse=True)
+        start = self.ledger.new(pairs.size, change(pairs // width, pairs % width))
+        fresh = np.where((pairs == 0) & constant, 0, start + np.arange(pairs.size))
+        return self.table(fresh[inverse], one.shape).expand(shape)
+
+    def changed(self, labels: Labels, change: Change) -> Labels:
+        """New channels for all labels, each with what the change makes of its sources; constants stay."""
+        shape = labels.shape
+        (small,) = shrunk(labels)
+        ids, inverse = np.unique(small.reshape(-1).numpy().astype(np.int64), return_inverse=True)
+        start = self.ledger.new(ids.size, change(self.ledger.sources(ids)))
+        fresh = np.where(ids == 0, 0, start + np.arange(ids.size))
+        return self.table(fresh[inverse], small.shape).expand(shape)
+
+    def met_each_by_each(self, labels: Sequence[Labels], shape: Sequence[int], operation: str, relation: str) -> Labels:
+        """Labels of what is made of several tensors entry by entry."""
+        wide = [label.expand(tuple(shape)) for label in labels]
+        wide = [label for label in wide if marked(label)] or wide[:1]
+        if not marked(wide[0]):
+            return wide[0]
+        if len(wide) == 1:
+            return self.changed(wide[0], lambda sources: stepped(sources, operation))
+        found = wide[0]
+        for label in wide[1:]:
+
+            def change(one: Rows, other: Rows) -> tuple[Source, ...]:
+                return stepped(combined(self.ledger.sources(one), self.ledger.sources(other), relation), operation)
+
+            found = self._paired(found, label, change, constant=True)
+        return found
+
+    def agreed(self, labels: Labels, axes: Sequence[int], reason: str, *, statistic: bool) -> Labels:
+        """Labels along axes that are summed over, which keep length 1; where they disagree only the reason is known."""
+        (small,) = shrunk(labels)
+        high = small.amax(dim=tuple(axes), keepdim=True) if axes else small
+        shape = [1 if axis in axes else labels.shape[axis] for axis in range(labels.ndim)]
+        if not marked(high):
+            return high.expand(shape)
+        low = self.torch.where(small == 0, self.torch.full_like(small, math.inf), small)
+        low = low.amin(dim=tuple(axes), keepdim=True) if axes else low
+        mixed = (high != low) & (high > 0)
+        if bool(mixed.any()):
+            self.ledger.sources(numbers(small))
+            mark = self.ledger.unknown(self.first_reason(labels) or reason, statistic=statistic)
+            high = self.torch.where(mixed, self.torch.full_like(high, float(mark)), high)
+        return high.expand(shape)
+
+    def first_reason(self, labels: Labels) -> str:
+        """Why what these labels hold is not followed, where nothing else is known of it."""
+        sources = self.ledger.sources(numbers(labels), None)
+        told = [source for source in sources if source.writer or source.reason]
+        return told[0].reason if told and all(source.reason for source in told) else ""
+
+    def scale(self, labels: Labels) -> tuple[bool, bool]:
+        """Whether labels are only of the network's input and of numbers about many channels, and whether of such a number."""
+        sources = self.ledger.sources(numbers(labels))
+        return all(source.statistic or source.given for source in sources), any(source.statistic for source in sources)
+
+    def read(self, labels: Labels | None, axis: int, parts: Sequence[Part]) -> None:
+        """A layer reads channels along an axis."""
+        size = 0
+        clear: tuple[Source, ...]
+        blurred: tuple[Source, ...]
+        if labels is None:
+            reason = "a tensor that was not made by functions of torch"
+            clear, blurred = (Source("", np.zeros(1, np.int64), reason=reason),), ()
+        else:
+            moved = labels.movedim(axis, -1)
+            size = moved.shape[-1]
+            (small,) = shrunk(moved)
+            small = small.reshape(-1, small.shape[-1]).expand(-1, size) if small.ndim else small
+            width = self.ledger.count
+            keys = np.unique(small.numpy().astype(np.int64) + np.arange(size) * width)
+            clear, blurred = met(self.ledger, keys // width, keys % width, size)
+        for part in parts:
+            self.order.setdefault(part.layer.name, part.layer)
+            at = np.where(part.columns >= 0, part.columns, size) if size else None
+            self.reads.append(
+                Read(
+                    part.layer.name,
+                    clear if at is None else tuple(source for s in clear if ((source := _padded(s).taken(at)).rows >= 0).any()),
+                    blurred,
+                )
+            )
+
+    def written(self, output: Any, axis: int, parts: Sequence[Part]) -> Labels:
+        """A layer wrote channels along an axis; their labels."""
+        size = output.shape[axis]
+        for part in parts:
+            self.order.setdefault(part.layer.name, part.layer)
+        start = self.ledger.output(size, [Source(part.layer.name, part.rows) for part in parts if (part.rows >= 0).any()])
+        shape = [size if at == axis % output.ndim else 1 for at in range(output.ndim)]
+        labels = self.table(np.arange(start, start + size), shape).expand(output.shape)
+        self.set(output, labels)
+        return labels
+
+    def _follow(self, call: "Call") -> None:
+        labelled = any(labels is not None and marked(labels) for _, labels in call.before)
+        try:
+            rule = next((rule for rule in self._rules if rule(call)), None)
+        except _FAILURES:
+            rule = None
+        if rule is None and (labelled or any(self._stored.names(tensor) for tensor, _ in call.before)):
+            call.lost(f"the output of {call.title}, which is not followed")
+        elif rule is None:
+            unknown = any(labels is None for _, labels in call.before)
+            for output in call.outputs:
+                self.set(output, None if unknown else self.constant(output))
+
+    def parts(self, weight: Any) -> tuple[Part, ...]:
+        """The layers that a weight in use is, also where it was computed from stored ones."""
+        found = self._stored.parts(weight)
+        if found or self._stored.holds(weight) or not self.modules:
+            return found
+        found = self._stored.of_module(self.modules[-1], weight)
+        for part in found:
+            layer = part.layer
+            held = np.asarray(_dense(layer.matrix.read()), dtype=np.float64).reshape(-1)
+            if not np.allclose(np.sort(held), np.sort(weight.detach().double().cpu().numpy().reshape(-1)), rtol=1e-2, atol=1e-6):
+                self.notes[layer.name] = "the network computes what it applies from this weight when it runs"
+        return found
+
+    def module_of(self, tensors: Sequence[Any]) -> str:
+        """The module that owns the first of these that is stored, or else the one that runs."""
+        owners = (self._stored.module(tensor) for tensor in tensors)
+        return next((owner for owner in owners if owner is not None), self.modules[-1] if self.modules else "")
+
+    def refuse(self, tensors: Sequence[Any], reason: str) -> bool:
+        """A gap for every layer among these tensors; whether there are any."""
+        refused = False
+        for tensor in tensors:
+            for layer in self._stored.names(tensor):
+                self.order.setdefault(layer.name, layer)
+                self.gaps.append(("", layer.name, reason))
+                refused = True
+        return refused
+
+    def _spread(self, tensor: Any) -> None:
+        """Tell the views that share entries with a tensor that was changed in place."""
+        labels = self.of(tensor)
+        storage = address(tensor)
+        alive = [(reference(), label) for reference, label in list(self._labels.values())]
+        shared = [
+            (other, label) for other, label in alive if other is not None and other is not tensor and address(other) == storage
+        ]
+        if labels is None or not shared or storage is None:
+            return
+        entries = self.torch.zeros(tensor.untyped_storage().nbytes() // tensor.element_size(), dtype=self.torch.float64)
+        for other, label in (*shared, (tensor, labels)):
+            if other.element_size() == tensor.element_size():
+                once = tuple(slice(0, 1) if step == 0 else slice(None) for step in other.stride())
+                entries.as_strided(other.shape, other.stride(), other.storage_offset())[once].copy_(label[once])
+        for other, _ in shared:
+            if other.element_size() == tensor.element_size():
+                self.set(other, entries.as_strided(other.shape, other.stride(), other.storage_offset()).clone())
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a function of torch, and the labels that its tensors had before."""
+
+    tracer: Tracer
+    function: Any
+    name: str
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    outputs: list[Any]
+    before: list[tuple[Any, Labels | None]]
+
+    @property
+    def title(self) -> str:
+        """The function as a user knows it."""
+        found = self.tracer.torch.overrides.resolve_name(self.function)
+        return str(found or f"torch.{self.name}").removesuffix(".__get__")
+
+    def argument(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument by its place or name."""
+        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
+
+    def labels(self, tensor: Any) -> Labels | None:
+        """Labels that a tensor had before the call."""
+        return next((labels for known, labels in self.before if known is tensor), None)
+
+    def lost(self, reason: str) -> None:
+        """Nothing is known of the outputs but why."""
+        tracer = self.tracer
+        told = [labels for _, labels in self.before if labels is not None and marked(labels)]
+        reasons = [tracer.first_reason(labels) for labels in told]
+        for labels in told:
+            tracer.ledger.sources(numbers(labels))
+        refused = tracer.refuse([tensor for tensor, _ in self.before], f"{self.title} is not followed")
+        only = reasons[0] if reasons and all(reasons) else ""
+        given = told and all(source.given for labels in told for source in tracer.ledger.sources(numbers(labels), None))
+        mark = tracer.input if given and not refused else tracer.ledger.unknown(only or reason)
+        for output in self.outputs:
+            tracer.set(output, tracer.uniform(mark, output))
+
+
+_BY_SAMPLE = frozenset({"group_norm", "instance_norm"})
+
+
+def _padded(source: Source) -> Source:
+    """The source with one more channel that meets nothing, for input channels that the weight in use does not have."""
+    norms = tuple(Passed(norm.module, norm.kind, np.append(norm.at, -1)) for norm in source.norms)
+    return replace(source, rows=np.append(source.rows, -1), norms=norms)
+
+
+def _dense(operand: Any) -> Any:
+    return getattr(operand, "blocks", operand)
