@@ -210,12 +210,8 @@ def _edges(index: int, u: Values, vh: Values, source: Column, target: Column, te
         own <= np.log(LEVEL / tested),
         flags,
         ~flags,
-        np.array([_is_zero(source, w) or _is_zero(target, r) for w, r in zip(writer, reader, strict=True)], np.bool_),
+        ~flags,
     )
-
-
-def _is_zero(column: Column, node: int) -> bool:
-    return bool(column.s[column.nodes[node][0]] <= 1e-12 * column.s[0])
 
 
 def _joined(parts: list[Edges]) -> Edges:

@@ -146,14 +146,21 @@ def test_a_node_of_several_modes_is_named_by_all_of_them() -> None:
     edges = graph.edges
     index = next(k for k in range(len(edges)) if graph.connections[edges.connection[k]].target == column.name)
     edges.reader[index] = node
-    edges.silent[index] = True
     made = report(graph)
     assert "modes 28-31 of block.up.weight" in {one.text for one in drawing(made).nodes}
     edge = next(edge for edge in drawing(made).edges if edge.target == f"1.{node}")
     assert f"Beta(2, {(N - 4) // 2})" in edge.text
-    assert "silent" in edge.text
     assert any("several modes of equal singular values" in note.text for note in notes(made))
-    assert any("nothing passes along" in note.text for note in notes(made)) == edge.significant
+
+
+def test_edges_along_which_nothing_passes_are_counted_and_not_drawn() -> None:
+    graph = planted()
+    before = drawing(report(graph)).edges
+    index = int(np.flatnonzero(graph.edges.significant)[0])
+    graph.edges.silent[index] = True
+    made = report(graph)
+    assert len(drawing(made).edges) == len(before) - 1
+    assert any("1 of the significant edges is silent" in note.text for note in notes(made))
 
 
 def test_an_edge_names_its_law_and_what_weakens_it() -> None:

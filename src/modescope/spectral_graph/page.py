@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from modescope.spectral_graph.document import document
 from modescope.spectral_graph.internal_dimensions import InternalDimensions
 from modescope.spectral_graph.layout import ranks
 from modescope.spectral_graph.near_kernels import NearKernels
-from modescope.spectral_graph.result import Chain, Column, Connection, SpectralGraph
+from modescope.spectral_graph.result import Chain, Column, Connection, Edges, SpectralGraph
 
 DRAWN = 10_000  # edges in a drawing
 TOLD = 4_000  # edges in the document beside it, so that a page stays small
@@ -97,9 +97,9 @@ class _View:
 def report(graph: SpectralGraph) -> Report:
     """The page of a spectral graph, `SpectralGraph.report`."""
     place = {column.name: index for index, column in enumerate(graph.columns)}
-    edges = graph.edges
+    edges = _heard(graph.edges)
     view = _View(
-        graph,
+        replace(graph, edges=edges),
         place,
         tuple((place[one.source], place[one.target]) for one in graph.connections),
         np.lexsort((-edges.weight, edges.log_p, ~edges.significant)).tolist(),
@@ -121,6 +121,7 @@ def report(graph: SpectralGraph) -> Report:
             overview,
             *_drawing(view),
             *_cautions(view),
+            *_silence(graph),
             *_connections(graph),
             *_chains(graph),
             *_gaps(graph),
@@ -168,6 +169,21 @@ def _null(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _heard(edges: Edges) -> Edges:
+    """Edges along which something passes."""
+    return Edges(*(getattr(edges, name)[~edges.silent] for name in Edges.__dataclass_fields__))
+
+
+def _silence(graph: SpectralGraph) -> Iterator[Note]:
+    """How many edges are left out because nothing passes along them."""
+    silent = int((graph.edges.silent & graph.edges.significant).sum())
+    if silent:
+        yield Note(
+            f"{silent:,} of the significant edges {'is' if silent == 1 else 'are'} silent and not shown: one end has the singular "
+            "value 0, as the direction has that a layer norm takes out. The directions agree, but nothing passes along."
+        )
+
+
 def _cautions(view: _View) -> Iterator[Note]:
     """What must be known of edges and nodes before one of them is believed."""
     graph, edges = view.graph, view.graph.edges
@@ -186,12 +202,6 @@ def _cautions(view: _View) -> Iterator[Note]:
             f"{bound:,} significant {'edge has a p-value that is' if bound == 1 else 'edges have p-values that are'} not exact but "
             "simulated, matched by moments or bounded from above.",
             "caution",
-        )
-    silent = int((edges.silent & edges.significant).sum())
-    if silent:
-        yield Note(
-            f"{silent:,} significant {'edge is' if silent == 1 else 'edges are'} silent: one end has a singular value of 0, as "
-            "the direction has that a layer norm takes out. The directions agree, but nothing passes along."
         )
     groups = sum(stop - start > 1 for column in graph.columns for start, stop in column.nodes)
     if groups:
@@ -347,8 +357,6 @@ def _law(view: _View, edge: int) -> str:
         parts.append("p is not exact")
     if edges.unstable[edge]:
         parts.append("unstable under the rounding of the weights")
-    if edges.silent[edge]:
-        parts.append("silent: an end has the singular value 0, nothing passes along")
     return "; ".join(parts)
 
 
