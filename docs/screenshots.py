@@ -28,11 +28,13 @@ def main() -> None:
         with chdir(folder):  # so that the pictures show names, and no path of this machine
             ms.report("digits.safetensors").save("report.html")
             ms.compare(*_history(Path())).report().save("compare.html")
+            ms.graph("digits.safetensors").report().save("graph.html")
         page = (folder / "report.html").as_uri()
         _taken(chromium, page, "overview", height=760)
         _taken(chromium, f"{page}#layer=8.weight", "layer", height=1330)
         _taken(chromium, f"{page}#layer=3.weight", "layer-dark", height=1330, color_scheme="dark")
         _taken(chromium, f"{(folder / 'compare.html').as_uri()}#layer=8.weight", "compare", height=1600)
+        _taken(chromium, (folder / "graph.html").as_uri(), "graph", height=1100, card="Spectral graph")
         with _served(folder) as address:
             _taken(chromium, address, "runs", height=560)
             _taken(chromium, address, "training", height=1330, click="digits training")
@@ -55,14 +57,15 @@ def _history(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("epoch-*.safetensors")), folder / "digits.safetensors"]
 
 
-def _taken(chromium: Any, address: str, name: str, *, height: int = HEIGHT, click: str = "", **options: Any) -> None:
+def _taken(chromium: Any, address: str, name: str, *, height: int = HEIGHT, click: str = "", card: str = "", **options: Any) -> None:
     context = chromium.new_context(viewport={"width": WIDTH, "height": height}, **options)
     page = context.new_page()
     page.goto(address)
     if click:
         page.get_by_role("link", name=click).click()
     page.wait_for_timeout(2500)  # charts are drawn one after the other
-    page.screenshot(path=DOCS / "images" / f"{name}.png")
+    shown = page.locator("figure.card", has=page.get_by_role("heading", name=card)) if card else page
+    shown.screenshot(path=DOCS / "images" / f"{name}.png")
     context.close()
 
 

@@ -21,7 +21,7 @@ class Tensor:
 
     Attributes:
         name: Exactly the name in the file, or that of `named_parameters()`.
-        shape: As stored.
+        shape: As stored; of a Keras kernel in the order of PyTorch, (out, in, *k).
         stored: Dtype on disk by its NumPy or ml_dtypes name ("float32", "bfloat16", "float8_e4m3fn", "int8").
         read: Gives the array in its stored dtype; no numbers move before this call.
         declared: What file, module or config says of the tensor, as text: "module" is the class of the layer that owns it

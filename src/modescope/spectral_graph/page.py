@@ -394,7 +394,7 @@ def _connection(one: Connection) -> tuple[Cell, ...]:
     return (
         one.source,
         one.target,
-        " · ".join([one.relation, *one.through]),
+        " · ".join(dict.fromkeys((one.relation, *one.through))),
         one.shared,
         one.multiplicity,
         number(float(np.median(one.effective))) if one.effective.size else None,
