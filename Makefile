@@ -10,7 +10,7 @@ demo: $(VENV)/.core
 	$(BIN)/modescope demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev docs
 	$(BIN)/ruff check

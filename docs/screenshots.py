@@ -57,7 +57,9 @@ def _history(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("epoch-*.safetensors")), folder / "digits.safetensors"]
 
 
-def _taken(chromium: Any, address: str, name: str, *, height: int = HEIGHT, click: str = "", card: str = "", **options: Any) -> None:
+def _taken(
+    chromium: Any, address: str, name: str, *, height: int = HEIGHT, click: str = "", card: str = "", **options: Any
+) -> None:
     context = chromium.new_context(viewport={"width": WIDTH, "height": height}, **options)
     page = context.new_page()
     page.goto(address)

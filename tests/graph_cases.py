@@ -148,6 +148,7 @@ def large(count: int, *, layers: int = 6, width: int = 512, seed: int = 0) -> Sp
         np.ones(order.size, np.bool_),
         np.zeros(order.size, np.bool_),
         np.zeros(order.size, np.bool_),
+        np.full(order.size, np.nan),
     )
     connections = tuple(
         Connection(
@@ -211,6 +212,7 @@ def _edges(index: int, u: Values, vh: Values, source: Column, target: Column, te
         flags,
         ~flags,
         ~flags,
+        np.full(own.size, np.nan),
     )
 
 
@@ -218,4 +220,4 @@ def _joined(parts: list[Edges]) -> Edges:
     def all_of(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Edges(*map(all_of, ("connection", "writer", "reader", "weight", "log_p", "significant", "exact", "unstable", "silent")))
+    return Edges(*map(all_of, Edges.__dataclass_fields__))

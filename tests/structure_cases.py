@@ -93,6 +93,7 @@ def graph(sizes: Sequence[int], edges: Sequence[tuple[int, int, int, int, float]
             exact=np.ones(count, dtype=np.bool_),
             unstable=np.zeros(count, dtype=np.bool_),
             silent=np.zeros(count, dtype=np.bool_),
+            log_p_family=np.full(count, np.nan),
         ),
         gaps=(),
         chains=(),

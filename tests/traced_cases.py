@@ -386,6 +386,91 @@ class ByHand(nn.Module):
         return x @ self.tokens.weight.t()
 
 
+class Halves(nn.Module):
+    """What becomes of the two halves of one layer's outputs, before the next layer reads them."""
+
+    def __init__(self, joined, writer=None, reader=None):
+        super().__init__()
+        self.joined, self.writer, self.reader = joined, writer or nn.Linear(3, 8), reader or nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.reader(self.joined(self.writer(x)))
+
+
+def rotated(x):
+    one, other = x.chunk(2, -1)
+    return 0.5 * x + 0.3 * torch.cat([-other, one], -1)
+
+
+class Stacked(nn.Module):
+    """Outputs of two layers, side by side along an axis of their own, mixed and added to the stream they were made from."""
+
+    def __init__(self, mixed):
+        super().__init__()
+        self.stem, self.one, self.two = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.weights, self.reader, self.mixed = nn.Parameter(torch.rand(2) + 0.5), nn.Linear(4, 2), mixed
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.reader(x + self.mixed(self.weights, torch.stack([self.one(x), self.two(x)], 1)))
+
+
+class Selected(nn.Module):
+    """Branches weighed channel by channel by another layer, as in selective kernels."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.gate, self.reader = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(3, 8), nn.Linear(4, 2)
+
+    def forward(self, x):
+        branches = torch.stack([self.one(x), self.two(x)], 1)
+        return self.reader((branches * torch.sigmoid(self.gate(x)).view(-1, 2, 4)).sum(1))
+
+
+class Joint(nn.Module):
+    """Two sorts of tokens in one attention, each with maps of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.images, self.texts = nn.Linear(3, 4), nn.Linear(5, 4)
+        self.image_values, self.text_values = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.image_out, self.text_out = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, images, texts):
+        images, texts = self.images(images), self.texts(texts)
+        both = torch.cat([images, texts], 1)
+        values = torch.cat([self.image_values(images), self.text_values(texts)], 1)
+        found = F.scaled_dot_product_attention(both, both, values)
+        at = images.shape[1]
+        return images + self.image_out(found[:, :at]), texts + self.text_out(found[:, at:])
+
+
+def vectors(*shape):
+    return (torch.randn(2, *shape),)
+
+
+MEETINGS = OrderedDict(
+    sum_of_halves=(lambda: Halves(lambda h: h[:, :4] + h[:, 4:]), lambda: vectors(3)),
+    difference_of_halves=(lambda: Halves(lambda h: h[:, :4].relu() - h[:, 4:].relu()), lambda: vectors(3)),
+    product_of_halves=(
+        lambda: Halves(lambda h: torch.mul(*h.chunk(2, 1)), nn.Conv2d(2, 6, 1), nn.Conv2d(3, 2, 1)),
+        lambda: image(2, 3, 3),
+    ),
+    larger_of_halves=(lambda: Halves(lambda h: torch.max(*h.split(4, -1))), lambda: vectors(3)),
+    gated_half=(lambda: Halves(lambda h: h[:, :4] * F.gelu(h[:, 4:])), lambda: vectors(3)),
+    reversed=(lambda: Halves(lambda h: h + h.flip(-1), nn.Linear(3, 4)), lambda: vectors(3)),
+    rotary=(lambda: Halves(rotated, nn.Linear(3, 4)), lambda: vectors(3)),
+    maxout=(lambda: Halves(lambda h: h.view(-1, 4, 2).max(-1)[0]), lambda: vectors(3)),
+    maxout_and_skip=(lambda: Halves(lambda h: h[:, :4] + h.view(-1, 4, 2).amax(-1)), lambda: vectors(3)),
+    einsum_of_stack=(lambda: Stacked(lambda w, both: torch.einsum("k,bkd->bd", w, both)), lambda: vectors(3)),
+    product_with_stack=(lambda: Stacked(lambda w, both: w @ both), lambda: vectors(3)),
+    mean_of_stack=(lambda: Stacked(lambda w, both: both.mean(1)), lambda: vectors(3)),
+    weighed_branches=(Selected, lambda: vectors(3)),
+    joint_attention=(Joint, lambda: (torch.randn(1, 3, 3), torch.randn(1, 2, 5))),
+)
+"""Channels of one layer that meet each other, and channels of several layers that meet along an axis of their own."""
+
+
 def image(*shape):
     return (torch.randn(1, *shape),)
 
@@ -426,7 +511,7 @@ CASES = OrderedDict(
 def built(name):
     """A model with random batch statistics, and an input."""
     torch.manual_seed(sum(map(ord, name)))
-    make, inputs = CASES[name]
+    make, inputs = {**CASES, **MEETINGS}[name]
     model = make()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

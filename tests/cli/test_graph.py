@@ -154,7 +154,7 @@ def test_a_wiring_from_a_file_is_taken_as_it_is(tmp_path: Path, capsys: pytest.C
 
 def test_the_same_seed_gives_the_same_document(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        arguments = ["--null", "permutation", "--draws", "20", "--seed", "1", "--keep", "0.1", "--json"]
+        arguments = ["--null", "permutation", "--draws", "40", "--seed", "1", "--keep", "0.1", "--json"]
         _run(["graph", stack(tmp_path / "s.safetensors", 8, 16, 12, 5), *arguments, "-q", "-o", str(tmp_path / name)])
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
 
@@ -305,3 +305,41 @@ def test_help_names_every_null_without_loading_any() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False False"
     assert "rotation" in done.stdout
+
+
+def test_json_for_programs_holds_every_connection_and_edge_whatever_a_page_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("modescope.spectral_graph.page.PAIRS", 1)
+    monkeypatch.setattr("modescope.spectral_graph.page.TOLD", 1)
+    for form in ("json", "jsonl"):
+        _run(["graph", SHIPPED, "--format", form, "-q"])
+    text = capsys.readouterr().out
+    whole, end = json.JSONDecoder().raw_decode(text)
+    assert whole["summary"]["listed"] == whole["summary"]["significant"] == len(whole["edges"]) > 1
+    assert len(whole["wiring"]) == len(LAYERS) - 1
+    assert len(text[end:].strip().splitlines()) == 1 + len(whole["edges"])
+
+
+def test_a_csv_holds_the_strongest_edges(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(["graph", SHIPPED, "--format", "csv", "-q"])
+    lines = capsys.readouterr().out.splitlines()
+    first = lines.index("from,from mode,to,to mode,overlap,p,significant") + 1
+    end = lines.index("", first) if "" in lines[first:] else len(lines)
+    assert 0 < end - first <= 200
+    assert all(line.split(",")[0] in LAYERS and line.endswith((",yes", ",no")) for line in lines[first:end])
+
+
+def test_one_layer_alone_is_said_to_be_joined_to_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["graph", SHIPPED, "-q", "--include", "10.weight"]) == 0
+    out, err = capsys.readouterr()
+    assert "Nothing could be joined" in err
+    assert "--wiring" in err
+    assert "Nothing could be joined" in out
+
+
+def test_what_reads_a_bias_is_there_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(["graph", SHIPPED, "--json", "-q", "--structure", "bias"])
+    blocks = json.loads(capsys.readouterr().out)["blocks"]
+    assert [block["test"] for block in blocks] == ["bias"] * (len(LAYERS) - 1)
+    assert all(0 <= block["significant"] <= block["nodes"] > 0 for block in blocks)

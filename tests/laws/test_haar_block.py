@@ -157,6 +157,29 @@ def test_the_tail_falls_with_the_overlap_and_never_claims_more_than_is_proven():
     assert (found >= law.matched_tail(gamma, 30, 4, t) - 1e-12).all()
 
 
+@pytest.mark.parametrize(
+    ("gamma", "n", "k"),
+    [
+        ((1, 1), 4, 2),
+        ((1, 1, 1), 5, 3),
+        ((0.7, 0.3), 4, 2),
+        ((1, 1, 1, 1), 8, 4),
+        ((1, *(0.1,) * 8), 32, 3),
+        ((1, 1, 1), 12, 3),
+        ((1,) * 8, 16, 3),
+        ((1,) * 3, 16, 13),
+    ],
+)
+def test_the_tail_is_not_liberal_in_small_spaces_or_for_uneven_eigenvalues(gamma, n, k):
+    """100000 draws: 5000 at .05, 1000 at .01, 100 +- 10 at .001; a third more is allowed, and the match alone has six times."""
+    sums = drawn(np.array(gamma, dtype=float), n, k, np.random.default_rng(n), 100_000)
+    thresholds = np.linspace(*np.quantile(sums, (0.5, 1)), 400)
+    found = law.tail(np.tile(np.array(gamma, dtype=float), (400, 1)), n, k, thresholds)[0]
+    for level in (0.05, 0.01, 0.001):
+        passing = thresholds[found <= math.log(level)]
+        assert not passing.size or (sums >= passing[0]).mean() <= 1.35 * level
+
+
 def test_the_z_score_counts_standard_deviations():
     gamma = np.array([[1.0, 1.0, 1.0]])
     found = law.moments(gamma, 20, 4)

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -317,7 +318,7 @@ def test_axe_finds_no_serious_fault(chromium: Any, address: str, scheme: str) ->
 
 
 def test_ten_thousand_edges_are_few_strokes_and_lighting_one_paints_no_other(chromium: Any, tmp_path: Path) -> None:
-    made = report(large(12_000))
+    made = report(large(14_000))
     drawn = next(block for block in made.blocks if isinstance(block, Graph))
     with opened(chromium, written(made, tmp_path / "large.html")) as page:
         page.evaluate(WATCH)
@@ -401,3 +402,27 @@ def test_on_paper_the_drawing_stays_and_the_controls_are_gone(page: Watched) -> 
     assert page.locator(".loom").is_visible()
     until(lambda: not page.locator(".card .bar").is_visible())
     assert not page.locator(".slider").is_visible()
+
+
+def test_headings_of_many_heads_tell_the_head_and_the_layer(chromium: Any, tmp_path: Path) -> None:
+    heads = large(200, layers=24, width=16)
+    names = [f"encoder.layer.{k % 2}.attention.self.{('query', 'key')[k // 2 % 2]}.weight head {k // 4}" for k in range(24)]
+    told = dict(zip([column.name for column in heads.columns], names, strict=True))
+    heads = replace(
+        heads,
+        columns=tuple(replace(column, name=told[column.name]) for column in heads.columns),
+        connections=tuple(replace(one, source=told[one.source], target=told[one.target]) for one in heads.connections),
+    )
+    with opened(chromium, written(report(heads), tmp_path / "heads.html")) as page:
+        page.evaluate(WATCH)
+        ready(page)
+        painted(page, "fillText")
+        scale(page, "order")
+        until(lambda: page.evaluate("window.painted.fillText").__len__())
+        drawn = [text[0] for text in painted(page, "fillText") if "head" in text[0]]
+    for k, name in enumerate(names):
+        kind = name.split(".")[5]
+        assert any(text.startswith(f"{k % 2}") and kind in text and text.endswith(f"head {k // 4}") for text in drawn), (
+            name,
+            drawn,
+        )

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import beta, kstest
+from scipy.stats import beta, binom, kstest
 
 from gauge_cases import batch_norm, constant, dense
 from modescope.errors import MatrixError
 from modescope.matrix import Array, Blocks
-from modescope.spectral_graph.bias_nodes import as_mode, bias_edges, bias_node
+from modescope.spectral_graph.bias_nodes import as_mode, bias_edges, bias_node, bias_read
 from modescope.spectral_graph.gauges import in_gauge
 from modescope.spectral_graph.modes import modes
 from modescope.spectral_graph.overlaps import overlaps, pair
@@ -153,3 +153,36 @@ def test_directions_that_were_not_kept_are_asked_for() -> None:
     layer = dense("a", RNG(10).standard_normal((6, 4)), bias=np.ones(6))
     with pytest.raises(ValueError, match="expected u of a"):
         bias_node(modes(layer, written=False))
+
+
+def test_a_reader_of_the_bias_is_found_among_the_others_and_told_by_its_first_mode() -> None:
+    rng = RNG(10)
+    b = rng.standard_normal(64)
+    v = rng.standard_normal((6, 64))
+    v[4] = b / np.linalg.norm(b) + 0.02 * rng.standard_normal(64)
+    v[[0, 1, 2, 3, 5]] -= np.outer(v[[0, 1, 2, 3, 5]] @ v[4], v[4]) / (v[4] @ v[4])
+    v = np.linalg.qr(v[[4, 0, 1, 2, 3, 5]].T)[0].T[[1, 2, 3, 4, 0, 5]]
+    read = modes(dense("b", np.linalg.qr(rng.standard_normal((6, 6)))[0] @ np.diag([6.0, 4, 4, 3, 2, 1]) @ v))
+    writer, link = dense("a", rng.standard_normal((64, 10)), bias=b), Link("a", "b")
+    found, edges = bias_read(link, writer, read), bias_edges(link, writer, read)
+    assert (found.nodes, found.significant, found.mode, found.modes) == (5, 1, 4, 1)
+    assert found.weight == edges.weights[3] > 0.9
+    assert (found.log_p, found.p) == (edges.log_p.min(), np.exp(edges.log_p.min()))
+
+
+def test_a_level_is_kept_within_the_pair() -> None:
+    """1000 random biases before 6 modes: .05 of the pairs have a significant one, within the 99.9 % interval of a binomial."""
+    rng = RNG(11)
+    read, writer = modes(dense("b", rng.standard_normal((6, 16)))), dense("a", rng.standard_normal((16, 4)))
+    drawn = [bias_read(Link("a", "b"), with_bias(writer, b), read).significant for b in rng.standard_normal((1000, 16))]
+    low, high = binom.ppf([5e-4, 1 - 5e-4], 1000, 0.05)
+    assert low <= np.count_nonzero(drawn) <= high
+
+
+def test_where_there_is_no_bias_or_none_that_can_be_read_the_status_says_so() -> None:
+    rng = RNG(12)
+    read = modes(dense("b", rng.standard_normal((3, 6))))
+    for bias, words in ((None, "no bias"), (np.zeros(6), "no bias"), (np.full(6, np.nan), "not finite")):
+        found = bias_read(Link("a", "b"), dense("a", rng.standard_normal((6, 4)), bias=bias), read)
+        assert words in found.status
+        assert (found.nodes, found.significant, found.mode, found.p) == (0, 0, None, None)

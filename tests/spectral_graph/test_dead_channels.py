@@ -1,6 +1,7 @@
 """Dead channels: counted against chance, pruned only where nothing else needs them, and the network does the same without them."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -454,3 +455,87 @@ def test_vectors_that_were_not_kept_are_asked_for() -> None:
         dead.row_norms(modes(one, written=False))
     with pytest.raises(ValueError, match="w: expected input directions"):
         dead.column_norms(modes(one, read=False), Link("v", "w"), 3)
+
+
+class Small(nn.Module):
+    """Two layers with two dead channels between them, and something else."""
+
+    def __init__(self, run: Callable[..., object], **others: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second, self.run = nn.Linear(3, 6), nn.Linear(6, 4), run
+        self.gamma = nn.Parameter(torch.rand(6) + 0.5)
+        for name, other in others.items():
+            setattr(self, name, other)
+        with torch.no_grad():
+            self.first.weight[[1, 2]], self.second.weight[:, [1, 2]] = 0, 1e-9
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.run(self, torch.relu(self.first(x)))
+
+
+def status(model: nn.Module) -> str:
+    wiring = find(checkpoints.open(model), model=model, inputs=torch.randn(2, 3))
+    rows = np.ones(6)
+    rows[[1, 2]] = 0
+    able = dead.prunable(wiring, "first.weight", rows, {link.target: rows for link in wiring.links})
+    if able.status == "ok":
+        assert able.channels == (1, 2)
+        return "ok"
+    with pytest.raises(UsageError, match="no channel can be taken out"):
+        dead.plan(wiring, "first.weight", [1, 2], arrays(model))
+    return able.status
+
+
+def test_a_layer_whose_channels_go_to_more_than_its_known_readers_is_not_prunable() -> None:
+    """A second output, a function that is not followed, a bilinear map, a number about all channels."""
+    assert status(Small(lambda m, h: m.second(h))) == "ok"
+    assert "the output of the model" in status(Small(lambda m, h: (m.second(h), h)))
+    assert "fft" in status(Small(lambda m, h: (m.second(h), torch.fft.fft(h))))
+    assert "bilinear" in status(Small(lambda m, h: m.second(h) + m.map(h, h), map=nn.Bilinear(6, 6, 4)))
+    assert "norm" in status(Small(lambda m, h: m.second(h / h.norm(dim=-1, keepdim=True))))
+    assert "outside torch" in status(Small(lambda m, h: (m.second(h), torch.tensor(h.tolist()))))
+    taken = Small(lambda m, h: m.second(h) + m.other(torch.from_numpy(np.sin(h.numpy()))), other=nn.Linear(6, 4))
+    assert "not made by functions" in status(taken)
+
+
+@pytest.mark.parametrize("tied", ["first", "second"])
+def test_a_layer_whose_tensor_another_module_uses_is_not_prunable(tied: str) -> None:
+    other = nn.Linear(3, 6) if tied == "first" else nn.Linear(6, 4)
+    model = Small(lambda m, h: m.second(h), other=other)
+    other.weight = getattr(model, tied).weight
+    assert "is also that of" in status(model)
+
+
+def test_learned_gains_between_two_layers_are_cut_with_the_channels_and_count_in_what_they_leave() -> None:
+    model = Small(lambda m, h: m.second(h * m.gamma)).double()
+    with torch.no_grad():
+        model.second.weight.uniform_(-1, 1)
+    state = arrays(model)
+    wiring = find(checkpoints.open(model), model=model, inputs=torch.randn(2, 3, dtype=torch.float64))
+    plan = dead.plan(wiring, "first.weight", [1, 2], state)
+    pruned = dead.prune(state, plan)
+    assert pruned["gamma"].shape == (4,)
+    assert plan.parameters == 2 * (3 + 1 + 1 + 4)
+    x = torch.randn(5, 3, dtype=torch.float64)
+    expected = model(x)
+    model.first, model.second = nn.Linear(3, 4).double(), nn.Linear(4, 4).double()
+    model.gamma = nn.Parameter(torch.zeros(4, dtype=torch.float64))
+    write(model, pruned)
+    assert torch.allclose(model(x), expected, atol=1e-12)
+
+
+def test_a_transposed_convolution_is_cut_along_its_outputs_also_where_it_is_square() -> None:
+    """Its weight is stored (in, out, *k): the first axis of a square one fits as well, and is the wrong one."""
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.ConvTranspose2d(6, 6, 2, bias=False), nn.ReLU(), nn.Conv2d(6, 3, 1, bias=False)).double().eval()
+    with torch.no_grad():
+        model[0].weight[:, 4] = 0.0
+        model[2].weight[:, 4] = 0.0
+    x = torch.randn(2, 6, 5, 5, dtype=torch.float64)
+    wiring = find(checkpoints.open(model), model=model, inputs=x)
+    plan = dead.plan(wiring, "0.weight", (4,), arrays(model))
+    assert ("0.weight", 1, (4,)) in [(cut.tensor, cut.axis, cut.places) for cut in plan.cuts]
+    pruned = dead.prune(arrays(model), plan)
+    smaller = nn.Sequential(nn.ConvTranspose2d(6, 5, 2, bias=False), nn.ReLU(), nn.Conv2d(5, 3, 1, bias=False)).double().eval()
+    write(smaller, pruned)
+    torch.testing.assert_close(smaller(x), model(x), rtol=1e-12, atol=1e-12)

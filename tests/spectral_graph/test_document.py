@@ -12,6 +12,7 @@ import pytest
 
 import modescope
 from graph_cases import FAILED_LAYER, HOSTILE_LAYER, large, planted
+from modescope.spectral_graph.bias_nodes import BiasRead
 from modescope.spectral_graph.dead_channels import DeadChannels
 from modescope.spectral_graph.document import RENAMED, document, plain
 from modescope.spectral_graph.internal_dimensions import InternalDimensions
@@ -38,7 +39,7 @@ def test_documents_follow_their_schema(options: dict[str, Any]) -> None:
 
 def test_an_empty_graph_is_a_document() -> None:
     graph = planted()
-    empty = replace(graph, columns=(), connections=(), gaps=(), chains=(), edges=type(graph.edges)(*(np.empty(0, int),) * 9))
+    empty = replace(graph, columns=(), connections=(), gaps=(), chains=(), edges=type(graph.edges)(*(np.empty(0, int),) * 10))
     told = checked(empty, kept=True)
     assert told["edges"] == []
     assert told["summary"] == dict.fromkeys(told["summary"], 0)
@@ -184,3 +185,54 @@ def test_plain_data_has_no_type_of_numpy_in_it() -> None:
     told = plain({"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True), 4: (np.array([1.0, np.nan]), None, "x")})
     assert told == {"a": 0.5, "b": 3, "c": True, "4": [[1.0, None], None, "x"]}
     assert [type(told[name]) for name in "abc"] == [float, int, bool]
+
+
+def test_a_p_value_corrected_for_its_pair_is_told_where_there_is_one() -> None:
+    graph = planted()
+    family = np.where(np.arange(len(graph.edges)) == 1, np.log(0.02), np.nan)
+    told = checked(replace(graph, edges=replace(graph.edges, log_p_family=family)), kept=True)["edges"]
+    assert [edge["p_family"] for edge in told[:3]] == [None, 0.02, None]
+
+
+def test_of_many_connections_those_of_the_most_significant_edges_are_listed_with_their_blocks() -> None:
+    small = Block(writer=6, reader=4, overlap=3.5, share=0.875, expected=0.75, forced=0, z=11.0, p=1e-9)
+    graph = planted()
+    asked = {"near_kernels": NearKernels(32, 0, 0, small, small)}
+    graph = replace(graph, connections=tuple(replace(one, structure=asked) for one in graph.connections))
+    told = checked(graph, pairs=4)
+    most = sorted(graph.connections, key=lambda one: -one.significant)[:4]
+    assert [(pair["from"], pair["to"]) for pair in told["wiring"]] == [
+        (one.source, one.target) for one in graph.connections if one in most
+    ]
+    assert {(block["from"], block["to"]) for block in told["blocks"]} == {(one.source, one.target) for one in most}
+    assert (told["summary"]["connections"], told["summary"]["listed_connections"]) == (7, 4)
+    assert checked(graph)["summary"]["listed_connections"] == 7
+
+
+@pytest.mark.parametrize("convention", ["svr", "cosvr"])
+def test_effective_positions_are_those_of_single_modes_that_read_anything(convention: str) -> None:
+    graph = planted()
+    side = "block.up.weight" if convention == "svr" else HOSTILE_LAYER
+    place = next(k for k, one in enumerate(graph.connections) if side in ((one.target,) if convention == "svr" else (one.source,)))
+    nodes = next(column.nodes for column in graph.columns if column.name == side)
+    if convention == "cosvr":
+        nodes = (*nodes[:-2], (nodes[-2][0], nodes[-1][1]))
+        graph = replace(
+            graph, columns=tuple(replace(c, nodes=nodes, blur=c.blur[1:]) if c.name == side else c for c in graph.columns)
+        )
+    taps = np.linspace(2, 5, len(nodes))
+    taps[0], taps[-1] = 0.0, 27.0  # nothing is read, and a group of several modes
+    one = replace(graph.connections[place], effective=taps, multiplicity=9)
+    connections = (*graph.connections[:place], one, *graph.connections[place + 1 :])
+    told = checked(replace(graph, connections=connections, options={**graph.options, "convention": convention}), most=0)
+    assert told["wiring"][place]["effective"]["most"] == pytest.approx(taps[-2])
+    assert told["wiring"][place]["effective"]["least"] == pytest.approx(taps[1])
+
+
+def test_what_reads_a_bias_is_a_block_of_its_own() -> None:
+    found = BiasRead(nodes=10, significant=2, mode=3, modes=1, weight=0.5, p=0.0, log_p=-900.0)
+    none = BiasRead(0, 0, None, None, None, None, None, status="no bias")
+    blocks = checked(planted({"bias": found}))["blocks"] + checked(planted({"bias": none}))["blocks"]
+    assert [block["test"] for block in blocks] == ["bias", "bias"]
+    assert [blocks[0][name] for name in ("nodes", "significant", "mode", "weight", "log_p")] == [10, 2, 3, 0.5, -900.0]
+    assert (blocks[1]["status"], blocks[1]["mode"]) == ("no bias", None)

@@ -169,7 +169,7 @@ def test_data_frames_have_one_row_per_kept_edge_and_the_columns_of_the_parquet_f
 
 def test_a_graph_without_edges_or_layers_can_be_written(tmp_path: Path) -> None:
     graph = planted()
-    empty = replace(graph, columns=(), connections=(), edges=type(graph.edges)(*(np.empty(0, np.int64),) * 9))
+    empty = replace(graph, columns=(), connections=(), edges=type(graph.edges)(*(np.empty(0, np.int64),) * 10))
     for name in ("g.graphml", "g.nodelink.json", "g.parquet"):
         save(empty, tmp_path / name)
     assert networkx.read_graphml(tmp_path / "g.graphml").number_of_nodes() == 0
@@ -240,3 +240,18 @@ def test_hostile_names_reach_every_export_as_text(tmp_path: Path) -> None:
     graph = planted()
     assert HOSTILE_LAYER in set(to_pandas(graph)["to"])
     assert any(told["layer"] == HOSTILE_LAYER for told in to_networkx(graph).nodes.values())
+
+
+def test_corrected_p_values_of_pairs_are_exported_where_there_are_some(tmp_path: Path) -> None:
+    graph = planted()
+    first = int(np.flatnonzero(graph.edges.significant)[0])
+    family = np.where(np.arange(len(graph.edges)) == first, np.log(0.02), np.nan)
+    graph = replace(graph, edges=replace(graph.edges, log_p_family=family))
+    told = [edge["p_family"] for _, _, edge in to_networkx(graph).edges(data=True)]
+    assert sorted(told, key=str)[0] == 0.02
+    assert told.count(None) == len(told) - 1
+    assert to_pandas(graph)["p_family"].dropna().tolist() == pytest.approx([0.02])
+    save(graph, tmp_path / "g.graphml")
+    assert (tmp_path / "g.graphml").read_text().count('<data key="edge-p_family">') == 1
+    save(graph, tmp_path / "g.parquet")
+    assert duckdb.from_parquet(str(tmp_path / "g.parquet")).filter("p_family < 1").fetchnumpy()["p_family"] == pytest.approx([0.02])

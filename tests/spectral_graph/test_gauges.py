@@ -484,3 +484,26 @@ def test_a_traced_network_with_batch_norms_and_a_flatten_computes_the_same_with_
                 module.weight = nn.Parameter(torch.tensor(layer.matrix.read()).reshape(module.weight.shape))
                 module.bias = nn.Parameter(torch.tensor(layer.bias()))
             torch.testing.assert_close(other(x), expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("gauge", ["folded", *SCALES])
+def test_a_learned_gain_per_channel_is_folded_like_a_batch_norm(gauge: str) -> None:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    torch.manual_seed(1)
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(5, 7), nn.Linear(7, 3)
+            self.gain = nn.Parameter(torch.rand(7) + 0.5)
+
+        def forward(self, x):
+            return self.second(torch.relu(self.first(x) * self.gain))
+
+    model = Scaled().double().eval()
+    x = torch.randn(4, 5, dtype=torch.float64)
+    first, second = in_gauge(traced(model, open_checkpoint(model), x), gauge).layers
+    hidden = np.maximum(x.numpy() @ first.matrix.read().T + first.bias(), 0)
+    found = hidden @ second.matrix.read().T + second.bias()
+    np.testing.assert_allclose(found, model(x).detach().numpy(), rtol=1e-11, atol=1e-11)

@@ -197,6 +197,30 @@ def test_a_class_is_traced_back_through_significant_edges() -> None:
         found.trace("0.weight", output=0)
 
 
+def test_the_first_chain_is_judged_by_the_null_that_was_asked_for() -> None:
+    """Positive layers have first modes of one sign, which rotations credit and the positivity null does not."""
+    rng = np.random.default_rng(1)
+    net = {f"{i}.weight": rng.random((12, 12)) for i in range(4)}
+    assert graph(net).chains[0].p < 1e-6
+    assert graph(net, null="positivity").chains[0].p > 1e-3
+
+
+def test_kernels_on_both_sides_do_not_hide_an_edge_from_simulated_nulls() -> None:
+    net = planted()
+    for name in net:
+        u, s, vh = np.linalg.svd(net[name])
+        s[18:] = 0.0
+        net[name] = (u * s) @ vh
+    found = graph(net, null="permutation", draws=199, level=0.05)
+    said = found.edges.significant & ~found.edges.silent
+    assert (found.edges.writer[said].tolist(), found.edges.reader[said].tolist()) == ([2], [5])
+
+
+def test_the_balanced_gauge_says_that_it_bends_the_null() -> None:
+    said = graph(fresh(14, 8, 8, 8), gauge="balanced", activation="relu").notes
+    assert any("balanced" in note for note in said)
+
+
 def test_dense_overlaps_and_block_statistics_that_are_asked_for_are_there() -> None:
     every = ("near_kernels", "dead_channels", "internal_dimensions")
     found = graph(fresh(12, 20, 24, 24), structure=every, draws=99)
@@ -212,3 +236,37 @@ def test_the_best_path_is_searched_along_lines_only_on_request() -> None:
     searched = graph(net, search=49).chains
     assert [chain.chosen for chain in searched] == ["fixed", "searched"]
     assert sum(searched[1].log_p) <= sum(searched[0].log_p)
+
+
+def test_too_few_draws_for_any_answer_are_refused_with_the_number_needed() -> None:
+    with pytest.raises(UsageError, match="at least 59 for 3 pairs"):
+        graph(fresh(15, 8, 10, 10, 10, 10), null="permutation", draws=58)
+    assert len(graph(fresh(15, 8, 10, 10, 10, 10), null="permutation", draws=59)) == 3
+    assert len(graph(fresh(15, 8, 10, 10, 10, 10), null="permutation", draws=9, correction="none")) == 3
+
+
+def test_the_corrected_p_of_a_simulated_null_is_beside_the_limit_it_is_held_against() -> None:
+    found = graph(planted(), null="permutation", draws=99, level=0.02)
+    limit = found.options["log_p_family_limit"]
+    assert limit == pytest.approx(np.log(0.02))
+    np.testing.assert_array_equal(found.edges.significant, found.edges.log_p_family <= limit)
+    assert not found.edges.exact.any()
+    assert np.isnan(graph(planted()).edges.log_p_family).all()
+
+
+@pytest.mark.parametrize("options", [{"level": "0.1"}, {"seed": None}, {"structure": 3}, {"include": 3}, {"draws": 10.5}])
+def test_values_of_another_type_are_named(options: Mapping[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        graph(fresh(16, 8, 8, 8), **options)
+
+
+def test_the_best_path_is_refused_under_a_null_that_it_is_not_judged_by() -> None:
+    with pytest.raises(UsageError, match="search"):
+        graph(fresh(17, 8, 8, 8), null="positivity", search=20)
+
+
+def test_how_the_wiring_was_asked_for_is_among_the_options() -> None:
+    net = fresh(18, 8, 8, 8)
+    assert graph(net).options["wiring"] is None
+    assert graph(net, wiring="order").options["wiring"] == "order"
+    assert graph(net, wiring=[("0.weight", "1.weight")]).options["wiring"] == "stated"

@@ -1,23 +1,31 @@
 """The page of a spectral graph: every layer has its section, the drawing shows the strongest edges, every number has its null."""
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+import modescope
 from graph_cases import FAILED_LAYER, HOSTILE_LAYER, N, large, planted
 from modescope.blocks import Block, Curve, Graph, Node, Note, Section, Table
-from modescope.render import html
+from modescope.render import csv, html
+from modescope.render import table as text
 from modescope.reports import Report
 from modescope.reports.form import dumps, loads
 from modescope.spectral_graph import page
+from modescope.spectral_graph.bias_nodes import BiasRead
 from modescope.spectral_graph.dead_channels import DeadChannels
 from modescope.spectral_graph.internal_dimensions import InternalDimensions
 from modescope.spectral_graph.near_kernels import Block as Overlap
 from modescope.spectral_graph.near_kernels import NearKernels
+from modescope.spectral_graph.nulls import nulls
 from modescope.spectral_graph.page import report
 from modescope.spectral_graph.result import Edges, SpectralGraph
 
@@ -293,7 +301,7 @@ def test_a_graph_of_nothing_has_a_page() -> None:
 
 
 def test_ten_thousand_edges_are_a_page_below_three_megabytes() -> None:
-    made = report(large(12_000))
+    made = report(large(14_000))
     assert len(drawing(made).edges) > 7_000
     assert len(html.render(made)) < 3_000_000
 
@@ -307,3 +315,175 @@ def test_the_strands_of_a_planted_chain_are_side_by_side_when_untangled() -> Non
     lines = [(edge.source.partition(".")[0], edge.target.partition(".")[0], at[edge.source], at[edge.target]) for edge in strong]
     crossed = sum(one[:2] == two[:2] and (one[2] - two[2]) * (one[3] - two[3]) < 0 for one, two in itertools.combinations(lines, 2))
     assert crossed == 0
+
+
+def test_what_code_need_not_say_is_the_default_of_the_library() -> None:
+    """A list in the options stands for the sequence that was given."""
+    theirs = {name: item.default for name, item in inspect.signature(modescope.graph).parameters.items()}
+    ours = {name: tuple(value) if isinstance(value, list) else value for name, value in page.DEFAULTS.items()}
+    assert ours == {name: theirs[name] for name in ours}
+    assert theirs.keys() - ours.keys() == {"source", "wiring", "inputs", "workers", "memory", "progress"}
+
+
+def test_code_makes_the_same_graph_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"a.weight": (8, 6), "b.weight": (12, 8), "c.weight": (5, 12), "d.weight": (5, 5)}
+    path = tmp_path / "it's.safetensors"
+    save_file({name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}, path)
+    given = {
+        "wiring": "order",
+        "gauge": "raw",
+        "convention": "channel",
+        "level": 0.2,
+        "correction": "by",
+        "null": "permutation",
+        "draws": 7,
+        "seed": 3,
+        "keep": 0.5,
+        "structure": ["dead_channels", "bias"],
+        "flatten": "channels_last",
+        "activation": "relu",
+        "exclude": ["d.*"],
+        "include": ["*.weight"],
+    }
+    graph = modescope.graph(path, **given)
+    code = report(graph).code
+    space: dict[str, Any] = {}
+    exec(code.replace('graph.report().save("graph.html")', ""), space)
+    assert space["graph"].options == graph.options
+    assert space["graph"].to_dict(kept=True) == graph.to_dict(kept=True)
+    for name, value in given.items():
+        assert f"{name}={value!r}" in code
+    assert "draws" not in report(planted()).code
+
+
+def test_code_has_a_name_and_a_comment_for_what_was_an_object_in_memory() -> None:
+    graph = planted()
+    live = replace(graph, source={"path": None}, options={**graph.options, "wiring": "traced"})
+    assert "ms.graph(model, inputs=inputs" in report(live).code
+    assert "# inputs: the example input" in report(live).code
+    stated = replace(graph, options={**graph.options, "wiring": "stated"})
+    assert "wiring=pairs" in report(stated).code
+    assert "# pairs: the (from, to) names" in report(stated).code
+    compile(report(live).code, "code", "exec")
+
+
+def test_every_null_is_named_with_what_it_takes_as_random() -> None:
+    graph = planted()
+    assert page.NULLS.keys() == nulls().keys()
+    for name, words in page.NULLS.items():
+        made = report(replace(graph, options={**graph.options, "null": name}))
+        assert f"Null: {name.replace('_', ' ')}, {words}." in notes(made)[0].text
+
+
+def test_of_a_simulated_null_the_sentence_names_the_correction_within_pairs() -> None:
+    graph = planted()
+    made = report(replace(graph, options={**graph.options, "null": "permutation", "log_p_family_limit": -4.0}))
+    assert "(Westfall-Young within each pair, Bonferroni over the pairs" in notes(made)[0].text
+    plain = report(replace(graph, options={**graph.options, "log_p_family_limit": None}))
+    assert "(Bonferroni, for the chance" in notes(plain)[0].text
+
+
+def test_names_of_layers_that_begin_a_sentence_keep_their_letters() -> None:
+    graph = planted()
+    column = replace(graph.columns[0], note="fc.weight is tied")
+    made = report(replace(graph, notes=("block.up.weight was left out",), columns=(column, *graph.columns[1:])))
+    assert "block.up.weight was left out." in [note.text for note in notes(made)]
+    inside = [block.text for block in section(made, column.name).blocks if isinstance(block, Note)]
+    assert "fc.weight is tied." in inside
+
+
+def test_taps_are_spoken_of_only_where_a_reader_has_some() -> None:
+    graph = planted()
+    wide = replace(graph.connections[0], effective=np.full(len(graph.columns[1].nodes), 4.0))  # groups of modes, one tap
+    one = replace(graph, connections=(wide, *graph.connections[1:]))
+    several = replace(graph, connections=(replace(wide, multiplicity=9), *graph.connections[1:]))
+    assert [any("several taps" in note.text for note in notes(report(made))) for made in (graph, one, several)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_effective_taps_are_those_of_single_modes() -> None:
+    graph = planted()
+    taps = np.full(len(graph.columns[1].nodes), 2.0)
+    taps[-20:] = 50.0
+    nodes = graph.columns[1].nodes
+    nodes = (*nodes[:-20], *((start, stop + 1) for start, stop in nodes[-20:]))
+    column = replace(graph.columns[1], nodes=nodes)
+    one = replace(graph.connections[0], effective=taps, multiplicity=9)
+    made = report(replace(graph, columns=(graph.columns[0], column, *graph.columns[2:]), connections=(one, *graph.connections[1:])))
+    assert table(made, "Connections").rows[0][5] == 2.0
+
+
+def test_the_strongest_edges_are_a_table_with_both_ends_weight_and_p(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = planted()
+    edges, made = graph.edges, report(graph)
+    told = table(made, "Strongest edges")
+    assert [row[6] for row in told.rows] == ["yes"] * 9 + ["no"] * (len(edges) - 9)
+    best = int(np.lexsort((edges.log_p, ~edges.significant))[0])
+    one = graph.connections[edges.connection[best]]
+    assert told.rows[0][:4] == (one.source, str(edges.writer[best]), one.target, str(edges.reader[best]))
+    assert told.rows[0][4:6] == (pytest.approx(edges.weight[best], rel=1e-3), pytest.approx(math.exp(edges.log_p[best]), rel=1e-3))
+    assert told.links[0] == f"layer={one.target}"
+    lines = csv.render(made)
+    assert "from,from mode,to,to mode,overlap,p,significant" in lines
+    assert f"embed.weight,0,block.up.weight,0,{told.rows[0][4]}" in lines or one.target != "block.up.weight"
+    monkeypatch.setattr(page, "EDGES", 5)
+    few = next(block for block in report(graph).blocks if isinstance(block, Table) and block.title.startswith("Strongest"))
+    assert few.rows == told.rows[:5]
+    assert few.title == f"Strongest edges: the first 5 of {len(edges):,}"
+
+
+def test_a_text_gives_p_beside_the_weight_of_an_edge() -> None:
+    made = report(planted())
+    edge = max((edge for edge in drawing(made).edges if edge.significant), key=lambda edge: edge.weight)
+    assert f": {edge.weight:.4g}, p = {edge.p:.3g}\n" in text.render(made)
+
+
+def test_of_many_connections_the_page_shows_those_of_the_most_significant_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "PAIRS", 3)
+    made = report(planted())
+    told = next(block for block in made.blocks if isinstance(block, Table) and block.title.startswith("Connections"))
+    assert told.title == "Connections: the 3 with the most significant edges of 7"
+    assert len(told.rows) == len(told.links) == len(made.document["wiring"]) == 3
+    assert made.document["summary"]["connections"] == 7
+
+
+def test_a_graph_of_three_hundred_layers_and_thousands_of_connections_is_a_page_below_four_megabytes() -> None:
+    graph = large(13_000, layers=300, width=16)
+    small = Overlap(3, 4, 2.5, 0.83, 0.4, 0, 7.25, 1e-6)
+    names = {column.name: f"encoder.{column.name}.attention.query.weight head 3" for column in graph.columns}
+    joined = [
+        replace(
+            one, source=names[one.source], target=names[one.target], structure={"near_kernels": NearKernels(16, 0, 0, small, small)}
+        )
+        for one in graph.connections
+    ]
+    columns = tuple(replace(column, name=names[column.name]) for column in graph.columns)
+    made = report(replace(graph, columns=columns, connections=(*joined, *joined * 26)))
+    assert len(html.render(made)) < 4_000_000
+    assert made.document["summary"]["connections"] == 27 * 299
+
+
+def test_where_nothing_is_joined_the_page_says_so_and_what_to_pass() -> None:
+    graph = planted()
+    nothing = replace(graph.edges, **{name: getattr(graph.edges, name)[:0] for name in Edges.__dataclass_fields__})
+    alone = replace(graph, connections=(), edges=nothing, chains=(), complete=True)
+    said = [note.text for note in notes(report(alone)) if "Nothing could be joined" in note.text]
+    assert len(said) == 1
+    assert "wiring=" in said[0]
+    assert not [note for note in notes(report(graph)) if "Nothing could be joined" in note.text]
+    assert not [note for note in notes(report(replace(alone, complete=False))) if "Nothing could be joined" in note.text]
+
+
+def test_what_reads_a_bias_has_columns_where_it_was_asked_for() -> None:
+    found = BiasRead(nodes=10, significant=2, mode=3, modes=2, weight=0.5, p=1e-9, log_p=math.log(1e-9))
+    told = table(report(planted({"bias": found})), "Connections")
+    row = dict(zip(told.columns, told.rows[0], strict=True))
+    assert (row["bias edges"], row["bias read by"]) == (2, "3-4: 0.5, p = 1e-09")
+    none = BiasRead(0, 0, None, None, None, None, None, status="no bias")
+    told = table(report(planted({"bias": none})), "Connections")
+    row = dict(zip(told.columns, told.rows[0], strict=True))
+    assert (row["bias edges"], row["bias read by"]) == (None, "no bias")

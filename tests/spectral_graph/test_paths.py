@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +159,13 @@ def test_unknown_places_are_refused_by_name() -> None:
     refuse(spectral, r"shape \(out, 2\)", "l1", np.ones((3, 3)), 0)
     refuse(spectral, "from 0 to 2, got 3", "l1", np.ones((3, 2)), 3)
     refuse(spectral, "output 0 is zero", "l1", np.zeros((3, 2)), 0)
+
+
+@pytest.mark.parametrize("number", [1.5, 1.0, "1", None, np.nan])
+def test_a_node_or_output_that_is_no_whole_number_is_refused(number: Any) -> None:
+    made = graph([3, 3], [(0, 1, 1, 2, 0.9)])
+    with pytest.raises(UsageError, match="whole"):
+        paths.trace(made, "l1", number)
+    with pytest.raises(UsageError, match="whole"):
+        paths.trace_output(made, "l1", np.eye(3), number)
+    assert paths.trace(made, "l1", np.int64(2)) == paths.trace(made, "l1", 2)

@@ -1,16 +1,45 @@
 // Many names in little room: what all share is left out first, then the words that most of them have.
 
 const WORD = /[^._/]+[._/]*/g; // a word and the signs behind it
+const VIEW = /(?: \(?\p{L}+\)?(?: \d+)?)+$/u; // of a tensor seen in several ways: " (reads)", " head 3 QK key side"
+const PART = /\p{L}+ \d+|\S+/gu; // of a view: a word, or what is counted with its number
 
-/** Every name as it fits; as they are where all of them fit. */
+/** Every name as it fits; as they are where all of them fit. Of a view stays what tells it from the others, in its own words. */
 export function shortened(names: readonly string[], fits: (text: string) => boolean): string[] {
   if (names.every(fits)) return [...names];
-  const told = names.map((name) => name.match(WORD) ?? [name]);
-  const counts = new Map<string, number>();
-  for (const words of told) for (const word of new Set(words.map(bare))) counts.set(word, (counts.get(word) ?? 0) + 1);
+  const views = names.map((name) => VIEW.exec(name)?.[0].match(PART) ?? []);
+  const told = names.map((name) => name.replace(VIEW, "").match(WORD) ?? [name]);
+  const [words, parts] = [frequencies(told), frequencies(views)];
   const front = shared(told);
-  const back = shared(told.map((words) => words.slice(front).toReversed()));
-  return told.map((words) => fitted(words.slice(front, words.length - back), counts, fits));
+  const back = shared(told.map((tensor) => tensor.slice(front).toReversed()));
+  return told.map((tensor, place) => {
+    const own = tensor.slice(front, tensor.length - back);
+    const view = viewed(views[place] ?? [], parts, (text) => fits(`${shortest(own, words)}${text}`));
+    return view ? middle(fitted(own, words, (text) => fits(text + view)) + view, fits) : middle(fitted(own, words, fits), fits);
+  });
+}
+
+/** In how many names a word is. */
+function frequencies(names: readonly (readonly string[])[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const words of names) for (const word of new Set(words.map(bare))) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return counts;
+}
+
+/** The one word that is left when a name is as short as it gets. */
+function shortest(words: readonly string[], counts: ReadonlyMap<string, number>): string {
+  return fitted(words, counts, () => false);
+}
+
+/** A view with a space in front, without its most frequent words until it fits; at least one stays. */
+function viewed(parts: readonly string[], counts: ReadonlyMap<string, number>, fits: (text: string) => boolean): string {
+  const kept = [...parts];
+  const text = () => kept.map((part) => ` ${part}`).join("");
+  while (kept.length > 1 && !fits(text())) {
+    const often = kept.map((part) => counts.get(part) ?? 0);
+    kept.splice(often.indexOf(Math.max(...often)), 1);
+  }
+  return text();
 }
 
 /** How many words all names begin with; each keeps one of its own. */
@@ -28,7 +57,7 @@ function fitted(words: readonly string[], counts: ReadonlyMap<string, number>, f
     const often = kept.map((place) => counts.get(bare(words[place])) ?? 0);
     kept.splice(often.indexOf(Math.max(...often)), 1);
   }
-  return middle(joined(words, kept), fits);
+  return joined(words, kept);
 }
 
 function joined(words: readonly string[], kept: readonly number[]): string {

@@ -1,6 +1,7 @@
 """The spectral graph: which modes of one layer feed which of the next."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from modescope.cli._options import Format, Listed
 
 if TYPE_CHECKING:
     from modescope.spectral_graph.result import SpectralGraph
+
+
+WHOLE = ("json", "jsonl")  # forms for programs, which get every edge and every connection
 
 
 class Null(click.Choice[str]):
@@ -79,10 +83,11 @@ class Null(click.Choice[str]):
 @click.option(
     "--structure",
     multiple=True,
-    type=click.Choice(["near_kernels", "dead_channels", "internal_dimensions"]),
+    type=click.Choice(["near_kernels", "dead_channels", "internal_dimensions", "bias"]),
     default=["near_kernels"],
     show_default=True,
-    help="Statistics of whole blocks for every pair of layers; internal_dimensions is simulated with --draws. Repeatable.",
+    help="Statistics of whole blocks for every pair of layers; internal_dimensions is simulated with --draws, bias tests the bias "
+    "of a layer as one more direction that it writes. Repeatable.",
 )
 @click.option(
     "--search",
@@ -145,11 +150,16 @@ def command(
         print(f"interrupted after {len(stop.partial)} pairs of layers; these are kept.", file=sys.stderr)
         return INTERRUPTED
     _write(result, form, output)
+    if not result.connections:
+        from modescope.spectral_graph.page import NOTHING
+
+        print(plain(NOTHING), file=sys.stderr)
     for layer in result.failed:
         print(f"failed: {layer.name!a}: {plain(layer.status)}", file=sys.stderr)
     for gap in result.gaps:
         print(f"not joined: {gap.source or '?'!a} to {gap.target or '?'!a}: {plain(gap.reason)}", file=sys.stderr)
-    return FAILED_ROWS if result.failed or any(gap.source and gap.target for gap in result.gaps) else 0
+    broken = any(gap.source and gap.target and not gap.chosen for gap in result.gaps)  # what the user left out is no fault
+    return FAILED_ROWS if result.failed or broken else 0
 
 
 def _write(result: "SpectralGraph", form: str | None, output: Path | None) -> None:
@@ -161,4 +171,8 @@ def _write(result: "SpectralGraph", form: str | None, output: Path | None) -> No
     if wanted is not None and output is not None:
         wanted(result, output)
         return
-    write(result.report(), chosen(form, output, "table"), output)
+    to = chosen(form, output, "table")
+    report = result.report()
+    if to in WHOLE:
+        report = replace(report, document=result.to_dict())
+    write(report, to, output)

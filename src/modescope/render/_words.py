@@ -35,11 +35,15 @@ def _lines(block: Drawing) -> list[str]:
             shown = sorted((edge for edge in block.edges if edge.significant), key=lambda edge: -abs(edge.weight))
             text = {node.key: node.text for node in block.nodes}
             lines = [f"{len(block.nodes)} nodes, {len(shown)} significant of {len(block.edges)} edges"]
-            return lines + [f"{text[edge.source]} → {text[edge.target]}: {edge.weight:.4g}" for edge in shown[:EDGES]]
+            return lines + [f"{text[edge.source]} → {text[edge.target]}: {edge.weight:.4g}{_p(edge.p)}" for edge in shown[:EDGES]]
         case Image():
             return [block.alt]
         case _:
             assert_never(block)
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else f", p = {p:.3g}"
 
 
 def _said(series: Series) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 from modescope import measuring
@@ -17,7 +18,7 @@ from modescope.spectral_graph.depthwise import without_depthwise
 from modescope.spectral_graph.gauges import GAUGES, in_gauge
 from modescope.spectral_graph.joining import Plan
 from modescope.spectral_graph.lines import best, first_modes, lines
-from modescope.spectral_graph.nulls import nulls
+from modescope.spectral_graph.nulls import Null, nulls
 from modescope.spectral_graph.result import Chain, Column, SpectralGraph
 from modescope.spectral_graph.streaming import Found, work
 from modescope.spectral_graph.structures import STRUCTURES
@@ -26,6 +27,10 @@ from modescope.spectral_graph.wiring.finding import find
 from modescope.svd import Engine
 
 LEAST_LEVEL = 1e-300
+BALANCED = (
+    "In the gauge balanced the directions that a layer writes and those that the next one reads lean on the same channels: in "
+    "fresh networks edges, chains and blocks are significant more often than the level says. Compare with one before training."
+)
 MANY = 1_000_000  # edges from which looking at a share of them as large as the level would take longer than finding them
 
 
@@ -79,8 +84,8 @@ def graph(
         draws: Number of draws of a simulated null.
         seed: Of these draws; every pair has a stream of its own.
         keep: Edges that are not significant are kept where their own p-value is at most this.
-        structure: Block statistics of every pair: "near_kernels", "dead_channels", and "internal_dimensions", which is simulated
-            with `draws`.
+        structure: Statistics of every pair beside its edges: "near_kernels", "dead_channels", "bias" (which reader meets the bias
+            of the writer), and "internal_dimensions", which is simulated with `draws`.
         search: Draws of the null of the best path along every line of layers without branches; 0 searches none.
         include: Globs on tensor names; a layer must match one of them, unless there are none.
         exclude: Globs on tensor names.
@@ -102,7 +107,7 @@ def graph(
         Meller & Berkouk, Singular Value Representation: A New Graph Perspective On Neural Networks (AISTATS 2023),
         arXiv:2302.08183.
     """
-    structure = (structure,) if isinstance(structure, str) else tuple(structure)
+    structure, include, exclude = _texts("structure", structure), _texts("include", include), _texts("exclude", exclude)
     options: dict[str, Any] = {
         "convention": convention,
         "gauge": gauge,
@@ -117,8 +122,8 @@ def graph(
         "view": view,
         "flatten": flatten,
         "activation": activation,
-        "include": [include] if isinstance(include, str) else list(include),
-        "exclude": [exclude] if isinstance(exclude, str) else list(exclude),
+        "include": list(include),
+        "exclude": list(exclude),
         "device": device,
     }
     _check(options)
@@ -129,8 +134,10 @@ def graph(
     wired = CONVENTIONS[convention](in_gauge(seen, gauge, activation=activation))
     most = max(keep, level / _fewest(wired) if correction == "bonferroni" else level)
     engine = measuring.engine(device)
+    _check_draws(nulls()[null], draws, level, len(wired.links), correction)
+    options["wiring"] = _told(wiring, inputs)
     run = _Run(checkpoint, seen, wired, options, Found(), [])
-    count = _Count(progress, wired)
+    count = _Count(progress, sum(load(layer.matrix).work for layer in wired.layers), len(wired.layers))
     try:
         work(
             wired,
@@ -143,9 +150,9 @@ def graph(
         )
         if search and CONVENTIONS[convention] is svr:
             run.search(engine)
+        return run.finish(complete=True)  # which hashes the files
     except KeyboardInterrupt:
         raise Interrupted(run.finish(complete=False)) from None
-    return run.finish(complete=True)
 
 
 @dataclass(eq=False)
@@ -153,15 +160,15 @@ class _Count:
     """Progress of the work, by multiply-adds."""
 
     callback: Callable[[Progress], None] | None
-    wiring: Wiring
+    total: float
+    layers: int
     done: float = 0.0
 
     def __call__(self, work: float, place: int, layer: Layer) -> None:
         self.done += work
         if self.callback is not None:
-            total = sum(load(item.matrix).work for item in self.wiring.layers)
             row = replace(measuring.blank(layer.matrix), name=layer.name)
-            self.callback(Progress(self.done, total, place + 1, len(self.wiring.layers), row))
+            self.callback(Progress(self.done, self.total, place + 1, self.layers, row))
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,12 +247,45 @@ class _Run:
             gaps=(*self.wired.gaps, *gaps),
             chains=(*chains, *self.paths),
             source=measuring.source(self.checkpoint, hashed=complete),
-            options=self.options | {"tested": sum(item.tested for item in connections), "log_p_limit": _finite(decision.most)},
+            options=self.options
+            | {
+                "tested": sum(item.tested for item in connections),
+                "log_p_limit": _finite(decision.most),
+                "log_p_family_limit": decision.family,
+            },
             wiring=self.wired.how,
-            notes=self.wired.notes,
+            notes=(*self.wired.notes, *([BALANCED] if self.options["gauge"] == "balanced" else [])),
             meta=measuring.versions(),
             complete=complete,
         )
+
+
+def _texts(word: str, given: Any) -> tuple[str, ...]:
+    found = (given,) if isinstance(given, str) else given
+    if not isinstance(found, Sequence) or not all(isinstance(text, str) for text in found):
+        raise UsageError(f"{word}: expected a text or a sequence of texts, got {given!r}.")
+    return tuple(found)
+
+
+def _check_draws(null: Null, draws: int, level: float, pairs: int, correction: str) -> None:
+    """See that a simulated null can give an answer other than none.
+
+    Raises:
+        UsageError: Its smallest p-value is above what is significant.
+    """
+    least = math.ceil(pairs / level) - 1
+    if getattr(null, "SIMULATED", False) and correction == "bonferroni" and draws < least:
+        raise UsageError(
+            f"draws: expected at least {least} for {pairs} pairs of layers at level {level:g}, got {draws}: with fewer no edge "
+            "could be significant. Draw more, select fewer layers, or ask for correction='none'."
+        )
+
+
+def _told(wiring: Any, inputs: Any) -> str | None:
+    """How the wiring was asked for, as plain data."""
+    if wiring is None:
+        return None if inputs is None else "traced"
+    return str(wiring) if isinstance(wiring, str | PathLike) else "stated"
 
 
 def _fewest(wiring: Wiring) -> int:
@@ -272,10 +312,12 @@ def _check(options: dict[str, Any]) -> None:
         if name not in STRUCTURES:
             raise UsageError(f"structure: expected some of {', '.join(STRUCTURES)}, got {name!r}.")
     for word in ("level", "keep"):
-        if not LEAST_LEVEL <= options[word] < 1:
+        if not isinstance(options[word], int | float) or not LEAST_LEVEL <= options[word] < 1:
             raise UsageError(f"{word}: expected a probability between 0 and 1, not below {LEAST_LEVEL:g}, got {options[word]}.")
+    if options["search"] and (options["null"], options["convention"]) != ("rotation", "svr"):
+        raise UsageError("search: expected the null rotation and the convention svr, under which the best path is judged.")
     for word, least in (("draws", 1), ("seed", 0), ("search", 0)):
-        if options[word] < least:
+        if not isinstance(options[word], int) or options[word] < least:
             raise UsageError(f"{word}: expected an integer of {least} or more, got {options[word]}.")
 
 

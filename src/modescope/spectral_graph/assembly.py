@@ -63,7 +63,8 @@ def assembled(
         kept = np.flatnonzero(significant | (found.log_p <= keep))
         kept = kept[np.lexsort((-item.weights[kept], found.log_p[kept]))]
         ends = (found.reader, found.writer) if backwards else (found.writer, found.reader)
-        columns = (*ends, item.weights, found.log_p, significant, found.exact, item.unstable, item.silent)
+        family = np.full(found.log_p.size, np.nan) if found.family is None else found.family
+        columns = (*ends, item.weights, found.log_p, significant, found.exact, item.unstable, item.silent, family)
         parts.append((np.full(kept.size, number), *(column[kept] for column in columns)))
         counted = replace(item.connection, significant=int(significant.sum()))
         connections.append(replace(counted, source=counted.target, target=counted.source) if backwards else counted)
@@ -71,7 +72,7 @@ def assembled(
 
 
 def _edges(parts: Sequence[Parts]) -> Edges:
-    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64, np.bool_, np.bool_, np.bool_, np.bool_)
+    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64, np.bool_, np.bool_, np.bool_, np.bool_, np.float64)
     columns: list[NDArray[Any]] = [
         np.concatenate([part[index] for part in parts]).astype(kind) if parts else np.empty(0, dtype=kind)
         for index, kind in enumerate(kinds)

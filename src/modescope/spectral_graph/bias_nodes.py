@@ -4,6 +4,7 @@ A bias writes one direction, `b / |b|`, whatever the input. Under the null that 
 modes are, so that the same laws hold for it.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,8 @@ from modescope.spectral_graph.overlaps import overlaps, pair
 from modescope.spectral_graph.pairs import Modes
 from modescope.spectral_graph.wiring import Layer, Link
 from modescope.svd import Values
+
+LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,33 @@ class BiasEdges:
     target: str
     weights: Values
     log_p: Values
+
+
+@dataclass(frozen=True)
+class BiasRead:
+    """Whether anything in a reader attends to the bias of its writer.
+
+    Attributes:
+        nodes: Nodes of the reader that were tested.
+        significant: Those whose p-value is at most `level / nodes`.
+        mode: First mode of the node of the smallest p-value; None where there is nothing to test.
+        modes: Modes of this node.
+        weight: Overlap of the bias with it.
+        p: Of this edge by itself.
+        log_p: Its natural logarithm.
+        level: Of the decision, within this pair of layers.
+        status: "ok", or why there is nothing to test.
+    """
+
+    nodes: int
+    significant: int
+    mode: int | None
+    modes: int | None
+    weight: float | None
+    p: float | None
+    log_p: float | None
+    level: float = LEVEL
+    status: str = "ok"
 
 
 def bias_node(modes: Modes, /) -> BiasNode | None:
@@ -104,6 +134,45 @@ def bias_edges(link: Link, layer: Layer, reader: Modes, /) -> BiasEdges | None:
     weights = overlaps(joined)[:, 0]
     readers = np.arange(weights.size)
     return BiasEdges(link.source, link.target, weights, exact_tail(joined, readers, np.zeros_like(readers), weights))
+
+
+def bias_read(link: Link, layer: Layer, reader: Modes, /, *, level: float = LEVEL) -> BiasRead:
+    """The edges from a bias to a later layer in short: how many are no accident, and the clearest of them.
+
+    Args:
+        link: From the layer to the reader.
+        layer: Whose bias it is.
+        reader: With `vh`.
+        level: Family-wise error rate over the nodes of this reader.
+
+    Returns:
+        `BiasRead`; its status says where there is no bias, or one that cannot be read.
+    """
+    try:
+        found = bias_edges(link, layer, reader)
+    except MatrixError as error:  # the edges between modes are there all the same
+        return _unread(str(error), level)
+    if found is None:
+        return _unread("no bias", level)
+    count = found.log_p.size
+    if count == 0:
+        return _unread("no node reads", level)
+    best = int(found.log_p.argmin())
+    start, stop = reader.nodes[best]
+    return BiasRead(
+        nodes=count,
+        significant=int((found.log_p <= math.log(level / count)).sum()),
+        mode=start,
+        modes=stop - start,
+        weight=float(found.weights[best]),
+        p=math.exp(min(float(found.log_p[best]), 0.0)),
+        log_p=float(found.log_p[best]),
+        level=level,
+    )
+
+
+def _unread(status: str, level: float) -> BiasRead:
+    return BiasRead(0, 0, None, None, None, None, None, level, status)
 
 
 def as_mode(layer: Layer, /) -> Modes | None:

@@ -35,6 +35,7 @@ STEADY = ("identity", "dropout", "pool", "flatten", "view", "reshape", "contiguo
 """Parts of the names of steps that give a constant back as it is."""
 
 BATCH_NORM = "batch_norm"  # part of the name of the one normalisation that treats every channel by itself
+GAIN = "gain"  # name of the step in which a learned vector multiplies the channels
 
 MIXING = ("layer_norm", "rms_norm", "group_norm", "instance_norm", "softmax", "normalize", "local_response")
 """Parts of the names of steps in which every channel depends on the others."""
@@ -439,9 +440,8 @@ def _why_fixed(wiring: Wiring, writer: str, links: Sequence[Link]) -> str | None
         return "nothing is known to read it"
     if layers[writer].groups > 1:
         return "it has several groups, which would change in size"
-    for gap in wiring.gaps:
-        if gap.source == writer:
-            return f"not all of its readers are known: {gap.reason}"
+    if (why := _why_not_alone(wiring, writer, links)) is not None:
+        return why
     for link in links:
         reader = layers[link.target]
         if link.target == writer:
@@ -455,6 +455,20 @@ def _why_fixed(wiring: Wiring, writer: str, links: Sequence[Link]) -> str | None
         mixing = [step for step in link.through if any(part in step for part in MIXING)]
         if mixing or any(norm.centred for norm in reader.before):
             return f"{mixing[0] if mixing else 'a layer norm'} before {link.target} makes every channel depend on it"
+    return None
+
+
+def _why_not_alone(wiring: Wiring, writer: str, links: Sequence[Link]) -> str | None:
+    """Why more than the known readers may depend on the channels of a layer, or None; what reads an unknown layer may read it."""
+    for gap in wiring.gaps:
+        if gap.source in ("", writer):
+            return f"not all of its readers are known: {gap.reason}"
+    for name, where in wiring.elsewhere:
+        if name in ("", writer):
+            return f"its channels also go to {where}"
+    for name in (writer, *(link.target for link in links)):
+        if aliases := wiring[name].aliases:
+            return f"the tensor of {name} is also that of {aliases[0]}, which has a bias and readers of its own"
     return None
 
 
@@ -476,7 +490,7 @@ def _oriented(layer: Layer, state: Mapping[str, Array]) -> tuple[str, int, int]:
         raise UsageError(f"{layer.name}: no tensor {name} in the checkpoint that is to be pruned.")
     if view not in ("dense", "unfolding", "transposed") or layer.groups > 1:
         raise UsageError(f"{layer.name}: expected a plain matrix or convolution, got {view}: cut its tensor by hand.")
-    out, into = (1, 0) if view == "transposed" else (0, 1)
+    out, into = (1, 0) if view == "transposed" or layer.matrix.kind == "transposed_convolution" else (0, 1)
     shape = state[name].shape
     columns = shape[into] * (math.prod(shape[2:]))
     if (shape[out], columns) != (layer.out, layer.channels * layer.taps):
@@ -521,6 +535,8 @@ def _cut_norm(cuts: dict[tuple[str, int], set[int]], norm: Norm, channels: Rows,
         name = f"{norm.name}.{leaf}"
         if name in state and state[name].shape == (norm.size,):
             _add(cuts, name, 0, places)
+    if norm.name in state and state[norm.name].size == norm.size:  # gains that stand by themselves
+        _add(cuts, norm.name, int(np.argmax(state[norm.name].shape)), places)
 
 
 def _add(cuts: dict[tuple[str, int], set[int]], name: str, axis: int, places: Rows) -> None:
@@ -564,7 +580,7 @@ def _left(writer: Layer, reader: Layer, steps: Sequence[str], inputs: Rows, outp
 
 
 def _is_norm(step: str) -> bool:
-    return BATCH_NORM in step
+    return BATCH_NORM in step or step == GAIN
 
 
 def _absorbing(reader: Layer, state: Mapping[str, Array]) -> tuple[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from modescope.errors import MatrixError
 from modescope.matrix import Array, Blocks, Operand, Product
-from modescope.spectral_graph.gauges import LINEAR, SHARED
+from modescope.spectral_graph.gauges import LINEAR, PER_CHANNEL, SHARED
 from modescope.spectral_graph.wiring import Gap, Layer, Link, Norm, Rows, Wiring
 from modescope.svd import Values
 
@@ -191,7 +191,7 @@ def _joined(wiring: Wiring, layer: Layer, folded: Layer, place: _Place, past: tu
 
 def _said(wiring: Wiring, link: Link, layer: Layer) -> tuple[bool, str]:
     """Whether the fold is the exact composition, and the sentence for the note."""
-    nonlinear = [name for name in link.through if name.rstrip("_") not in LINEAR | {"batch_norm"}]
+    nonlinear = [name for name in link.through if name.rstrip("_") not in LINEAR | PER_CHANNEL]
     between = f"between {link.source} and {link.target}"
     folded = f"the depthwise convolution {layer.name} is folded in"
     if nonlinear:

@@ -30,7 +30,9 @@ RENAMED = {
 }
 
 
-def document(graph: SpectralGraph, /, *, values: bool = False, kept: bool = False, most: int | None = None) -> dict[str, Any]:
+def document(
+    graph: SpectralGraph, /, *, values: bool = False, kept: bool = False, most: int | None = None, pairs: int | None = None
+) -> dict[str, Any]:
     """The graph under the schema `modescope.graph/1`.
 
     Args:
@@ -38,11 +40,13 @@ def document(graph: SpectralGraph, /, *, values: bool = False, kept: bool = Fals
         values: Add the singular values of every layer, and of every node the share of the bias and the stability.
         kept: Add the strongest edges that are not significant, those that the graph keeps.
         most: List at most this many edges, those of the smallest p-values; `summary` says how many there are.
+        pairs: List at most this many connections, with their blocks: those of the most significant edges.
 
     Returns:
         Plain data. A number that is not finite is null; `p` is 0 where it is below 1e-308, and `log_p` beside it goes on.
     """
     chosen = edges_of(graph, kept=kept, most=most)
+    connections = connections_of(graph, most=pairs)
     columns = {column.name: column for column in graph.columns}
     return {
         "schema": SCHEMA,
@@ -50,13 +54,13 @@ def document(graph: SpectralGraph, /, *, values: bool = False, kept: bool = Fals
         "source": plain(graph.source),
         "options": plain(graph.options),
         "complete": graph.complete,
-        "summary": summary(graph) | {"listed": int(chosen.size)},
+        "summary": summary(graph) | {"listed": int(chosen.size), "listed_connections": len(connections)},
         "how": graph.wiring,
         "notes": list(graph.notes),
         "layers": [_layer(column, values=values) for column in graph.columns],
-        "wiring": [_connection(connection) for connection in graph.connections],
+        "wiring": [_connection(connection, fixed_taps(graph, connection)) for connection in connections],
         "edges": list(edge_rows(graph, chosen)),
-        "blocks": [block for connection in graph.connections for block in _blocks(connection)],
+        "blocks": [block for connection in connections for block in _blocks(connection)],
         "chains": [_chain(chain, columns) for chain in graph.chains],
         "gaps": [_gap(gap) for gap in graph.gaps],
     }
@@ -83,6 +87,24 @@ def edges_of(graph: SpectralGraph, /, *, kept: bool, most: int | None = None) ->
     return found
 
 
+def connections_of(graph: SpectralGraph, /, *, most: int | None) -> tuple[Connection, ...]:
+    """All connections, or where `most` are wanted those of the most significant edges, in their order."""
+    if most is None or len(graph.connections) <= most:
+        return graph.connections
+    counts = np.array([connection.significant for connection in graph.connections])
+    return tuple(graph.connections[at] for at in np.sort(np.argsort(-counts, kind="stable")[:most]))
+
+
+def fixed_taps(graph: SpectralGraph, connection: Connection, /) -> Values:
+    """Effective numbers of taps of the single modes on the side that has them; a group of modes can exceed the taps there are."""
+    side = connection.source if graph.options.get("convention") == "cosvr" else connection.target
+    nodes = next((column.nodes for column in graph.columns if column.name == side), ())
+    if len(nodes) != connection.effective.size:
+        return connection.effective
+    single = np.array([stop - start == 1 for start, stop in nodes], dtype=np.bool_)
+    return connection.effective[single & (connection.effective > 0)]  # 0: a mode that reads nothing of the shared channels
+
+
 def edge_rows(graph: SpectralGraph, chosen: NDArray[np.int64], /) -> Iterator[dict[str, Any]]:
     """One plain mapping per edge."""
     edges, columns = graph.edges, {column.name: column for column in graph.columns}
@@ -90,7 +112,7 @@ def edge_rows(graph: SpectralGraph, chosen: NDArray[np.int64], /) -> Iterator[di
         connection = graph.connections[edges.connection[at]]
         start, stop = columns[connection.source].nodes[edges.writer[at]]
         first, last = columns[connection.target].nodes[edges.reader[at]]
-        log_p = float(edges.log_p[at])
+        log_p, family = float(edges.log_p[at]), float(edges.log_p_family[at])
         yield {
             "from": connection.source,
             "from_mode": start,
@@ -101,6 +123,7 @@ def edge_rows(graph: SpectralGraph, chosen: NDArray[np.int64], /) -> Iterator[di
             "weight": number(float(edges.weight[at]), SHORT),
             "p": number(math.exp(min(log_p, 0.0)), SHORT),
             "log_p": number(log_p, SHORT),
+            "p_family": number(math.exp(min(family, 0.0)), SHORT),
             "significant": bool(edges.significant[at]),
             "exact": bool(edges.exact[at]),
             "unstable": bool(edges.unstable[at]),
@@ -148,7 +171,7 @@ def _layer(column: Column, *, values: bool) -> dict[str, Any]:
     return told
 
 
-def _connection(connection: Connection) -> dict[str, Any]:
+def _connection(connection: Connection, taps: Values) -> dict[str, Any]:
     return {
         "from": connection.source,
         "to": connection.target,
@@ -159,7 +182,7 @@ def _connection(connection: Connection) -> dict[str, Any]:
         "through": list(connection.through),
         "tested": connection.tested,
         "significant": connection.significant,
-        "effective": _range(connection.effective),
+        "effective": _range(taps),
         "composition": number(connection.composition),
         "entropy": number(connection.entropy),
         "note": connection.note or None,

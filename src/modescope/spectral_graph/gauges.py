@@ -38,6 +38,9 @@ HOMOGENEOUS = LINEAR | {
 }  # fmt: skip
 """Operations that commute with multiplying a channel by a positive number."""
 
+PER_CHANNEL = frozenset({"batch_norm", "gain"})
+"""Normalisations that treat each channel by itself, so that a wiring can fold them."""
+
 SHARED = frozenset({"residual", "product", "attention"})  # relations by which a channel is more than what its writer wrote
 SWEEPS = 200  # over all layers, until a network is balanced; some twenty are usual
 LEVELS = 20  # sweeps per layer over the common factors of the layers
@@ -489,7 +492,7 @@ def _obstacle(link: Link, writer: Layer, reader: Layer) -> str:
     norms = 0
     for name in link.through:
         plain = _plain(name)
-        if plain == "batch_norm" and norms < len(writer.after) + len(reader.before):
+        if plain in PER_CHANNEL and norms < len(writer.after) + len(reader.before):
             norms += 1
         elif plain not in HOMOGENEOUS or (norms > len(writer.after) and plain not in LINEAR):
             return f"{name} after a normalisation" if plain in HOMOGENEOUS else name

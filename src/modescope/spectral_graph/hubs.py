@@ -69,17 +69,19 @@ def hubs(graph: SpectralGraph, /) -> Mapping[str, Hubs]:
     return found
 
 
-def entropy(weights: Values, /) -> float:
+def entropy(weights: Values, /, *, modes: Values | None = None) -> float:
     """-sum a ln a over all overlaps of a gap, with 0 ln 0 = 0.
 
     Args:
         weights: (n, m) overlaps, not negative.
+        modes: (n, m) number of pairs of modes behind each overlap, over which it is then spread evenly; None: one.
 
     References:
         Meller & Berkouk (2023), arXiv:2302.08183, and its public code, which gives no number where an overlap is 0.
     """
-    positive = weights[weights > 0]
-    return float(-(positive * np.log(positive)).sum())
+    found = weights > 0
+    each = weights[found] if modes is None else (weights / modes)[found]
+    return max(float(-(weights[found] * np.log(np.minimum(each, 1.0))).sum()), 0.0)
 
 
 def fan_in(weights: Values, /) -> Values:

@@ -1,21 +1,25 @@
 """One pair of layers: its overlaps, the edges among them that are worth keeping, and its block statistics."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modescope.seeds import generator
 from modescope.spectral_graph.chains import exact_tail
+from modescope.spectral_graph.hubs import entropy
 from modescope.spectral_graph.modes import UNSTABLE
-from modescope.spectral_graph.nulls import Null, Tested
+from modescope.spectral_graph.nulls import Null, Tested, rotation
 from modescope.spectral_graph.overlaps import aggregated, effective, pair, products
-from modescope.spectral_graph.pairs import Modes, Pair
+from modescope.spectral_graph.pairs import Modes, Nodes, Pair
 from modescope.spectral_graph.result import Connection
 from modescope.spectral_graph.structures import STRUCTURES, Met
 from modescope.spectral_graph.wiring import Link
 from modescope.svd import Values
+
+CERTAIN = 1 - 1e-9  # a p-value that every edge has at most
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def joined(plan: Plan, link: Link, writer: Modes, reader: Modes) -> Joined:
         significant=0,
         effective=effective(seen),
         composition=_composition(single, writer.s, reader.s),
-        entropy=_entropy(weights),
+        entropy=entropy(weights, modes=np.outer(_sizes(seen.reader_nodes), _sizes(seen.writer_nodes))),
         structure={name: STRUCTURES[name](met) for name in plan.structure},
         note="; ".join(filter(None, (link.note, tested.note))),
     )
@@ -99,13 +103,18 @@ def joined(plan: Plan, link: Link, writer: Modes, reader: Modes) -> Joined:
         weights[tested.reader, tested.writer],
         writer.blur[tested.writer] + reader.blur[tested.reader] > UNSTABLE,
         _zero(writer)[tested.writer] | _zero(reader)[tested.reader],
-        _top(seen, weights) if any(link is lined for lined in plan.lined) else None,
+        _top(plan, seen, weights, more, seed) if any(link is lined for lined in plan.lined) else None,
     )
 
 
-def _top(pair: Pair, weights: Values) -> tuple[float, float]:
-    first = np.zeros(1, dtype=np.int64)
-    return float(weights[0, 0]), float(exact_tail(pair, first, first, weights[:1, 0])[0])
+def _top(plan: Plan, pair: Pair, weights: Values, more: Mapping[str, Any], seed: int) -> tuple[float, float]:
+    """Overlap of the first nodes and its p-value under the null of the graph; 1 where that exceeds what can be asked for."""
+    if plan.null is rotation:
+        first = np.zeros(1, dtype=np.int64)
+        return float(weights[0, 0]), float(exact_tail(pair, first, first, weights[:1, 0])[0])
+    found = plan.null.test(pair, weights, most=CERTAIN, draws=plan.draws, seed=seed, **more)
+    at = np.flatnonzero((found.reader == 0) & (found.writer == 0))
+    return float(weights[0, 0]), float(found.log_p[at[0]]) if at.size else 0.0
 
 
 def _zero(modes: Modes) -> NDArray[np.bool_]:
@@ -121,6 +130,5 @@ def _composition(single: Values, written: Values, read: Values) -> float:
     return float(b @ single @ a / (a.sum() * b.sum()))
 
 
-def _entropy(weights: Values) -> float:
-    positive = weights[weights > 0]
-    return float(-(positive * np.log(positive)).sum())
+def _sizes(nodes: Nodes) -> Values:
+    return np.array([stop - start for start, stop in nodes], dtype=np.float64)

@@ -7,22 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modescope.blocks import Axis, Block, Cell, Curve, Edge, Graph, Node, Note, Section, Series, Table
 from modescope.pictures import VISIBLE, number, numbers, small, thinned
 from modescope.reports import Report
+from modescope.spectral_graph.bias_nodes import LEVEL, BiasRead
 from modescope.spectral_graph.dead_channels import DeadChannels
-from modescope.spectral_graph.document import document
+from modescope.spectral_graph.document import connections_of, document, fixed_taps
 from modescope.spectral_graph.internal_dimensions import InternalDimensions
 from modescope.spectral_graph.layout import ranks
 from modescope.spectral_graph.near_kernels import NearKernels
 from modescope.spectral_graph.result import Chain, Column, Connection, Edges, SpectralGraph
 
 DRAWN = 10_000  # edges in a drawing
-TOLD = 4_000  # edges in the document beside it, so that a page stays small
-WEAKER = 2_000  # of them at most that are not significant
+TOLD = 500  # edges in the document beside it, so that a page stays small
+PAIRS = 200  # connections in their table and in the document beside it, for the same reason
+EDGES = 200  # in the table of the strongest
+WEAKER = 1_000  # of them at most that are not significant
 TOP = 4  # strongest modes of a layer that are drawn with or without an edge
 LISTED = 12  # edges of a layer in its tables, on either side
+SHARED = 1_200  # of them in all sections together: of a graph of hundreds of layers each lists fewer
 UNDERFLOW = math.log(1e-300)  # of p, below which its power is told
 WIDE = 30.0  # largest over smallest drawn singular value from which their axis is logarithmic
 HEADINGS = (
@@ -41,7 +46,7 @@ CONNECTIONS = (
     ("joined", "How what the one writes is what the other reads."),
     ("N", "Channels they share."),
     ("z", "Kernel positions and flattened positions per shared channel."),
-    ("effective z", "Effective number of taps of a mode, the middle one of all, between 1 and z."),
+    ("effective z", "Effective number of taps of a single mode, the middle one of all, between 1 and z."),
     ("tested", "Edges tested: writer nodes times reader nodes."),
     ("significant", "Edges that are, after the correction over all of the graph."),
     ("composition", "Mean overlap weighted by the squares of both singular values; 1/N for unrelated weights."),
@@ -54,6 +59,10 @@ STRUCTURES = {  # of a connection, where they were asked for
     ),
     "dead_channels": (("dead channels", "Channels that the one hardly writes and the other hardly reads."),),
     "internal_dimensions": (("internal dimensions", "Leading reader modes × leading writer modes that keep to themselves."),),
+    "bias": (
+        ("bias edges", f"Reader nodes that read the bias of the writer, at level {LEVEL:g} within the pair."),
+        ("bias read by", "The reader node of the smallest p-value, its overlap with the bias, and p."),
+    ),
 }
 PICTURE = "Singular values, the largest first, on a logarithmic scale."
 CONVENTIONS = {
@@ -67,6 +76,39 @@ GAUGES = {
     "unit_rows": "normalisations folded, and every channel scaled so that its row has length 1",
     "balanced": "normalisations folded, and every channel scaled so that its row is as long as what reads it",
 }
+NULLS = {
+    "rotation": "the directions that a layer writes are random, those that the next one reads are as they are",
+    "positivity": "the same random directions for what is left of both when the mean over the channels is taken out",
+    "beta": "the kernels that read are random too, over channels and taps alike",
+    "matched_beta": "as rotation, by a Beta of the right mean and variance for every reader: p-values deep out are too small",
+    "chi_squared": "kernels are random and channels many, the rule the method was published with",
+    "permutation": "the channels of the writer are shuffled",
+    "shuffle": "whole kernels change places inside both weights, which are decomposed again",
+}
+DEFAULTS: Mapping[str, Any] = {  # of `graph`: what code need not say
+    "view": None,
+    "flatten": None,
+    "activation": None,
+    "convention": "svr",
+    "gauge": "folded",
+    "level": 0.05,
+    "correction": "bonferroni",
+    "null": "rotation",
+    "draws": 1000,
+    "seed": 0,
+    "keep": 1e-3,
+    "structure": ["near_kernels"],
+    "search": 0,
+    "include": [],
+    "exclude": [],
+    "device": None,
+}
+NOTHING = (
+    "Nothing could be joined: no layer is known to read what another one writes, so there are no edges. Select at least two "
+    "layers, and say what feeds what: a list of (from, to) names as wiring=[...], a JSON file of such pairs (--wiring FILE), "
+    "wiring='order' for one chain in the order of the file, or for a module an example input as inputs=..."
+)
+BY_PAIR = "Westfall-Young within each pair, Bonferroni over the pairs, for the chance of any false edge in the whole graph"
 CORRECTIONS = {
     "bonferroni": "Bonferroni, for the chance of any false edge in the whole graph",
     "bh": "Benjamini-Hochberg, for the share of false edges among those found",
@@ -86,25 +128,35 @@ class _View:
         place: Index of every column by its name.
         ends: Of every connection the indices of its writer and its reader.
         order: Edges by significance, then p, then weight.
+        beside: Edges that leave each column, and those that enter it, in this order.
     """
 
     graph: SpectralGraph
     place: Mapping[str, int]
     ends: tuple[tuple[int, int], ...]
     order: Sequence[int]
+    beside: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]
+
+    @property
+    def listed(self) -> int:
+        """Edges in a table of a section."""
+        return max(3, min(LISTED, SHARED // max(2 * len(self.graph.columns), 1)))
 
 
 def report(graph: SpectralGraph) -> Report:
     """The page of a spectral graph, `SpectralGraph.report`."""
     place = {column.name: index for index, column in enumerate(graph.columns)}
     edges = _heard(graph.edges)
+    ends = tuple((place[one.source], place[one.target]) for one in graph.connections)
+    order = np.lexsort((-edges.weight, edges.log_p, ~edges.significant))
     view = _View(
         replace(graph, edges=edges),
         place,
-        tuple((place[one.source], place[one.target]) for one in graph.connections),
-        np.lexsort((-edges.weight, edges.log_p, ~edges.significant)).tolist(),
+        ends,
+        order.tolist(),
+        (_sided(graph, edges, ends, order, 0), _sided(graph, edges, ends, order, 1)),
     )
-    code = f"import modescope as ms\n\ngraph = ms.graph({_arguments(graph)})"
+    code = _code(graph)
     keys = tuple(f"layer={column.name}" for column in graph.columns)
     overview = Table(
         "",
@@ -123,21 +175,46 @@ def report(graph: SpectralGraph) -> Report:
             *_cautions(view),
             *_silence(graph),
             *_connections(graph),
+            *_clearest(view),
             *_chains(graph),
             *_gaps(graph),
             *(_section(view, index, key, code) for index, key in enumerate(keys)),
         ),
-        document(graph, most=TOLD),
+        document(graph, most=TOLD, pairs=PAIRS),
         "edges",
         title=f"Spectral graph of {Path(str(graph.source.get('path') or 'a live model')).name}",
         code=f'{code}\ngraph.report().save("graph.html")\n',
     )
 
 
-def _arguments(graph: SpectralGraph) -> str:
-    path = graph.source.get("path")
-    said = [f"{name}={graph.options[name]!r}" for name in ("convention", "gauge", "level", "correction", "null", "seed", "keep")]
-    return ", ".join(["model" if path is None else repr(str(path)), *said])
+def _sided(
+    graph: SpectralGraph, edges: Edges, ends: Sequence[tuple[int, int]], order: NDArray[np.int64], side: int
+) -> Sequence[Sequence[int]]:
+    """Edges that leave (side 0) or enter (side 1) each column, in their order."""
+    of = np.array([pair[side] for pair in ends], dtype=np.int64)[edges.connection[order]]
+    by_column = np.argsort(of, kind="stable")
+    cuts = np.cumsum(np.bincount(of, minlength=len(graph.columns)))[:-1]
+    return [part.tolist() for part in np.split(order[by_column], cuts)] if len(graph.columns) else []
+
+
+def _code(graph: SpectralGraph) -> str:
+    """Lines of Python that make the same graph; what was an object in memory has a name and a comment."""
+    path, wiring = graph.source.get("path"), graph.options.get("wiring")
+    comments, said = [], ["model" if path is None else repr(str(path))]
+    if path is None:
+        comments.append("# model: the module or the arrays that the graph was made of")
+    if wiring == "traced":
+        comments.append("# inputs: the example input that the module was traced with")
+        said.append("inputs=inputs")
+    elif wiring == "stated":
+        comments.append("# pairs: the (from, to) names that were stated")
+        said.append("wiring=pairs")
+    elif wiring is not None:
+        said.append(f"wiring={wiring!r}")
+    given = {name: graph.options.get(name, usual) for name, usual in DEFAULTS.items()}
+    said += [f"{name}={value!r}" for name, value in given.items() if value != DEFAULTS[name]]
+    lines = ["import modescope as ms", "", *comments, f"graph = ms.graph({', '.join(said)})"]
+    return "\n".join(lines)
 
 
 def _notes(graph: SpectralGraph) -> Iterator[Note]:
@@ -147,9 +224,11 @@ def _notes(graph: SpectralGraph) -> Iterator[Note]:
     failed = f", {len(graph.failed)} without modes" if graph.failed else ""
     yield Note(
         f"{layers}{failed}, {pairs}: {int(graph.edges.significant.sum()):,} of {said['tested']:,} edges tested are significant at "
-        f"level {said['level']:g} ({CORRECTIONS.get(said['correction'], said['correction'])}). Null: {_null(said['null'])}."
+        f"level {said['level']:g} ({_correction(graph)}). Null: {_null(said['null'])}."
         + ("" if graph.complete else " Interrupted before the rest.")
     )
+    if not graph.connections and graph.complete:
+        yield Note(NOTHING, "caution")
     yield Note(
         f"An edge says how much of what its writer writes its reader reads: the squared cosine between two modes. Gauge: "
         f"{said['gauge']}, {GAUGES.get(said['gauge'], said['gauge'])}. Convention: {said['convention']}, "
@@ -163,10 +242,16 @@ def _notes(graph: SpectralGraph) -> Iterator[Note]:
     )
 
 
+def _correction(graph: SpectralGraph) -> str:
+    if graph.options.get("log_p_family_limit") is not None:
+        return BY_PAIR
+    named = str(graph.options["correction"])
+    return CORRECTIONS.get(named, named)
+
+
 def _null(name: str) -> str:
-    if name == "rotation":
-        return "rotation, the directions that a layer writes are random, those that the next one reads are as they are"
-    return name.replace("_", " ")
+    said = NULLS.get(name)
+    return name.replace("_", " ") + (f", {said}" if said else "")
 
 
 def _heard(edges: Edges) -> Edges:
@@ -209,18 +294,23 @@ def _cautions(view: _View) -> Iterator[Note]:
             f"{_count(groups, 'node')} {'stands' if groups == 1 else 'stand'} for several modes of equal singular values: only "
             "the space they span means something, and its edges can weigh more than 1."
         )
-    if any(taps.size and taps.max() > 1 + 1e-9 for taps in (one.effective for one in graph.connections)):
+    if any(one.multiplicity > 1 for one in graph.connections):
         yield Note(
             "Where a reader has several taps, its edges have the law of its own kernel: two edges of equal weight can differ in p."
         )
     for note in graph.notes:
-        yield Note(f"{note[0].upper()}{note[1:].rstrip('.')}.", "caution")
+        yield Note(_sentence(note), "caution")
+
+
+def _sentence(text: str) -> str:
+    """With a full stop; the first letter stays, since it may be that of a layer."""
+    return f"{text.rstrip('.')}."
 
 
 def _line(view: _View, index: int) -> tuple[Cell, ...]:
     graph = view.graph
     column = graph.columns[index]
-    out, into = _beside(view, index, 0), _beside(view, index, 1)
+    out, into = view.beside[0][index], view.beside[1][index]
     strongest = max((float(graph.edges.weight[e]) for e in into if graph.edges.significant[e]), default=None)
     failed = column.status != "ok"
     written = sum(one.significant for one, ends in zip(graph.connections, view.ends, strict=True) if ends[0] == index)
@@ -235,15 +325,6 @@ def _line(view: _View, index: int) -> tuple[Cell, ...]:
         column.position,
         "; ".join(part for part in ("" if not failed else column.status, column.note) if part),
     )
-
-
-def _beside(view: _View, index: int, side: int) -> list[int]:
-    """Edges that leave (side 0) or enter (side 1) a column, the most surprising first."""
-    of = np.array([ends[side] == index for ends in view.ends], dtype=np.bool_)
-    if not of.any():
-        return []
-    mine = of[view.graph.edges.connection]
-    return [edge for edge in view.order if mine[edge]]
 
 
 def _drawing(view: _View) -> Iterator[Graph]:
@@ -346,7 +427,7 @@ def _law(view: _View, edge: int) -> str:
     taps = float(connection.effective[fixed]) if fixed < connection.effective.size else 1.0
     size = connection.dimension
     if graph.options["null"] != "rotation":
-        parts = [f"the null {_null(graph.options['null'])}"]
+        parts = [f"the null {graph.options['null'].replace('_', ' ')}"]
     elif taps <= 1 + 1e-9 and min(sizes) == 1:
         parts = [f"Beta({_half(max(sizes))}, {_half(size - max(sizes))})"]
     else:
@@ -370,34 +451,39 @@ def _named(column: Column, node: int) -> str:
 
 def _modes(column: Column, node: int) -> str:
     start, stop = column.nodes[node]
-    return f"mode {start}" if stop - start == 1 else f"modes {start}-{stop - 1}"
+    return f"mode{'s' if stop - start > 1 else ''} {_span(start, stop)}"
+
+
+def _span(start: int, stop: int) -> str:
+    return str(start) if stop - start == 1 else f"{start}-{stop - 1}"
 
 
 def _connections(graph: SpectralGraph) -> Iterator[Table]:
     """Every connection; statistics of blocks where any connection has them."""
     if not graph.connections:
         return
-    told = [name for name in STRUCTURES if any(name in one.structure for one in graph.connections)]
+    chosen = connections_of(graph, most=PAIRS)
+    told = [name for name in STRUCTURES if any(name in one.structure for one in chosen)]
     headings = (*CONNECTIONS, *(heading for name in told for heading in STRUCTURES[name]), HEADINGS[-1])
+    more = f": the {len(chosen):,} with the most significant edges of {len(graph.connections):,}"
     yield Table(
-        "Connections",
+        "Connections" + (more if len(chosen) < len(graph.connections) else ""),
         tuple(heading for heading, _ in headings),
-        tuple(
-            (*_connection(one), *(cell for name in told for cell in _structure(one, name)), one.note) for one in graph.connections
-        ),
+        tuple((*_connection(graph, one), *(cell for name in told for cell in _structure(one, name)), one.note) for one in chosen),
         about=tuple(about for _, about in headings),
-        links=tuple(f"layer={one.target}" for one in graph.connections),
+        links=tuple(f"layer={one.target}" for one in chosen),
     )
 
 
-def _connection(one: Connection) -> tuple[Cell, ...]:
+def _connection(graph: SpectralGraph, one: Connection) -> tuple[Cell, ...]:
+    taps = fixed_taps(graph, one)
     return (
         one.source,
         one.target,
         " · ".join(dict.fromkeys((one.relation, *one.through))),
         one.shared,
         one.multiplicity,
-        number(float(np.median(one.effective))) if one.effective.size else None,
+        number(float(np.median(taps))) if taps.size else None,
         one.tested,
         one.significant,
         number(one.composition),
@@ -415,8 +501,48 @@ def _structure(one: Connection, name: str) -> tuple[Cell, ...]:
             return (len(found.joint),)
         case InternalDimensions():
             return ("none" if found.reader is None else f"{found.reader} × {found.writer}",)
+        case BiasRead():
+            if found.mode is None or found.modes is None or found.p is None:
+                return (None, found.status)
+            return (found.significant, f"{_span(found.mode, found.mode + found.modes)}: {found.weight:.3g}, p = {found.p:.3g}")
         case _:
             return (None,) * len(STRUCTURES[name])
+
+
+def _clearest(view: _View) -> Iterator[Table]:
+    """The edges themselves, for those who read or compute and see no drawing."""
+    graph, edges = view.graph, view.graph.edges
+    chosen = view.order[:EDGES]
+    if not chosen:
+        return
+    ends = [_ends(view, edge) for edge in chosen]
+    rows = tuple(
+        (
+            graph.columns[a].name,
+            _span(*graph.columns[a].nodes[m]),
+            graph.columns[b].name,
+            _span(*graph.columns[b].nodes[n]),
+            number(float(edges.weight[edge])),
+            number(math.exp(float(edges.log_p[edge]))),
+            "yes" if edges.significant[edge] else "no",
+        )
+        for edge, ((a, m), (b, n)) in zip(chosen, ends, strict=True)
+    )
+    yield Table(
+        "Strongest edges" + (f": the first {EDGES} of {len(edges):,}" if len(edges) > EDGES else ""),
+        ("from", "from mode", "to", "to mode", "overlap", "p", "significant"),
+        rows,
+        about=(
+            "Writer.",
+            "Its mode, counted from 0; several where they are one node.",
+            "Reader.",
+            "Its mode.",
+            "Squared cosine, summed over the taps.",
+            "Of this edge by itself, before the correction; 0 below the smallest number.",
+            "After the correction over all of the graph.",
+        ),
+        links=tuple(f"layer={graph.columns[b].name}" for _, (b, _) in ends),
+    )
 
 
 def _chains(graph: SpectralGraph) -> Iterator[Table]:
@@ -473,7 +599,7 @@ def _section(view: _View, index: int, key: str, code: str) -> Section:
     if column.status != "ok":
         blocks.append(Note(f"No modes: {column.status.rstrip('.')}.", "error"))
     if column.note:
-        blocks.append(Note(f"{column.note[0].upper()}{column.note[1:].rstrip('.')}.", "caution"))
+        blocks.append(Note(_sentence(column.note), "caution"))
     blocks += _bias(column)
     blocks += _spectrum(view, index)
     blocks += _strongest(view, index, 1, "It reads")
@@ -500,7 +626,7 @@ def _spectrum(view: _View, index: int) -> Iterator[Curve]:
     at = thinned(s.size)
     series = [Series("singular values", numbers(at), numbers(s[at]))]
     for side, name in ((1, "with an edge in"), (0, "with an edge out")):
-        linked = {_ends(view, edge)[side][1] for edge in _beside(view, index, side) if view.graph.edges.significant[edge]}
+        linked = {_ends(view, edge)[side][1] for edge in view.beside[side][index] if view.graph.edges.significant[edge]}
         modes = np.array(sorted(column.nodes[node][0] for node in linked), dtype=np.int64)
         modes = modes[thinned(modes.size)]
         if modes.size:
@@ -519,11 +645,11 @@ def _spectrum(view: _View, index: int) -> Iterator[Curve]:
 def _strongest(view: _View, index: int, side: int, title: str) -> Iterator[Table]:
     """The most surprising edges on one side of a layer."""
     graph, edges = view.graph, view.graph.edges
-    found = _beside(view, index, side)
+    found = view.beside[side][index]
     if not found:
         return
     rows = []
-    for edge in found[:LISTED]:
+    for edge in found[: view.listed]:
         ends = _ends(view, edge)
         own, other = ends[side], ends[1 - side]
         rows.append(
@@ -536,7 +662,7 @@ def _strongest(view: _View, index: int, side: int, title: str) -> Iterator[Table
                 _law(view, edge),
             )
         )
-    more = f": the first {LISTED} of {len(found):,} edges" if len(found) > LISTED else ""
+    more = f": the first {view.listed} of {len(found):,} edges" if len(found) > view.listed else ""
     yield Table(
         title + more,
         ("its", "other", "overlap", "p", "significant", "p from"),
@@ -549,7 +675,7 @@ def _strongest(view: _View, index: int, side: int, title: str) -> Iterator[Table
             "After the correction over all of the graph.",
             "The law that p rests on, and what must be known of the edge.",
         ),
-        links=tuple(f"layer={graph.columns[_ends(view, edge)[1 - side][0]].name}" for edge in found[:LISTED]),
+        links=tuple(f"layer={graph.columns[_ends(view, edge)[1 - side][0]].name}" for edge in found[: view.listed]),
     )
 
 

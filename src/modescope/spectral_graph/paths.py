@@ -1,6 +1,7 @@
 """Paths: which modes feed a mode or an output class through significant edges, and which it feeds in turn."""
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,9 +102,10 @@ def trace(graph: SpectralGraph, layer: str, node: int, /) -> Trace:
         node: One of its nodes, counted from 0.
 
     Raises:
-        UsageError: No such layer, or no such node.
+        UsageError: No such layer, no such node, or a number that is not whole.
     """
     count = len(_nodes(graph, layer))
+    node = _whole(layer, "node", node)
     if not 0 <= node < count:
         raise UsageError(f"{layer}: expected a node from 0 to {count - 1}, got {node}.")
     return _trace(graph, layer, {node: 1.0})
@@ -127,6 +129,7 @@ def trace_output(graph: SpectralGraph, layer: str, u: Values, output: int, /) ->
     s = next(column.s for column in graph.columns if column.name == layer)
     if u.ndim != 2 or u.shape[1] != s.size:
         raise UsageError(f"{layer}: expected output directions of shape (out, {s.size}), got {u.shape}.")
+    output = _whole(layer, "output", output)
     if not 0 <= output < u.shape[0]:
         raise UsageError(f"{layer}: expected an output from 0 to {u.shape[0] - 1}, got {output}.")
     shares = shares_of(u[output], s, nodes)
@@ -172,6 +175,15 @@ def path_metric(overlaps: Sequence[Values], s: Sequence[Values], /, *, least: fl
     for a, gain in zip(overlaps, gains[1:], strict=True):
         total = gain * (a @ total)
     return float(total.sum())
+
+
+def _whole(layer: str, word: str, given: int) -> int:
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise UsageError(
+            f"{layer}: expected the number of {'an' if word == 'output' else 'a'} {word}, a whole one, got {given!r}."
+        ) from None
 
 
 def _nodes(graph: SpectralGraph, layer: str) -> Nodes:

@@ -110,9 +110,10 @@ class Edges:
         weight: Overlap a; between two single modes at most 1.
         log_p: Natural logarithm of its own p-value, before the correction.
         significant: After the correction.
-        exact: The p-value is exact under the null; False for one matched by moments or bounded from above.
+        exact: The p-value is exact under the null; False for one that is simulated, matched by moments or bounded from above.
         unstable: Rounding of the stored weights alone may change the square root of the weight by more than 0.1.
         silent: The value of one of its ends is zero up to rounding: the directions agree, but nothing passes along the edge.
+        log_p_family: Natural logarithm of its p-value corrected for all edges of its pair where the null is simulated, else NaN.
     """
 
     connection: NDArray[np.int64]
@@ -124,6 +125,7 @@ class Edges:
     exact: NDArray[np.bool_]
     unstable: NDArray[np.bool_]
     silent: NDArray[np.bool_]
+    log_p_family: Values
 
     def __len__(self) -> int:
         return int(self.connection.size)

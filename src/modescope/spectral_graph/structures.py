@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from modescope.spectral_graph.bias_nodes import BiasRead, bias_read
 from modescope.spectral_graph.dead_channels import DeadChannels, column_norms, dead_channels, row_norms
 from modescope.spectral_graph.internal_dimensions import InternalDimensions, internal_dimensions
 from modescope.spectral_graph.near_kernels import NearKernels, between
@@ -52,6 +53,10 @@ def _internal_dimensions(met: Met) -> InternalDimensions:
     return internal_dimensions(met.pair, met.weights, draws=met.draws, seed=met.seed)
 
 
+def _bias(met: Met) -> BiasRead:
+    return bias_read(met.link, met.writer.layer, met.reader)
+
+
 STRUCTURES: Mapping[str, Callable[[Met], Any]] = MappingProxyType(
-    {"near_kernels": _near_kernels, "dead_channels": _dead_channels, "internal_dimensions": _internal_dimensions}
+    {"near_kernels": _near_kernels, "dead_channels": _dead_channels, "internal_dimensions": _internal_dimensions, "bias": _bias}
 )

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from modescope.laws import haar_overlap
-from modescope.spectral_graph.nulls import beta, nulls, rotation
+from modescope.spectral_graph.nulls import beta, nulls, positivity, rotation
 from modescope.spectral_graph.overlaps import overlaps
 from modescope.spectral_graph.pairs import Pair
 from null_cases import binomial, directions, eigenvalues, haar, pair, single, smooth
@@ -259,3 +259,20 @@ def test_rounding_past_the_largest_possible_overlap_is_the_strongest_evidence_el
     weights = np.array([[eigenvalues(case.reader).max() * (1 + 1e-12)]])
     found = rotation.test(case, weights, most=1e-9, draws=0, seed=0)
     assert -700 < found.log_p[0] < math.log(1e-60)
+
+
+@pytest.mark.parametrize("null", [rotation, positivity])
+def test_a_reader_of_some_groups_is_tested_against_those_alone(null):
+    """The modes of a group of which no channel is read have no edges; those of the other have what they have by themselves."""
+    random = np.random.default_rng(19)
+    u, reader = haar(12, 12, random), smooth(5, 12, random)
+    alone = pair(u, reader)
+    both = np.zeros((12, 20))
+    both[:, 8:] = u
+    blocks = np.repeat([0, 1], [8, 12])
+    some = Pair(both, alone.reader, 12, single(20), single(5), blocks, np.ones(12, dtype=np.int64))
+    one, other = (null.test(case, overlaps(case), most=ALL, draws=0, seed=0) for case in (alone, some))
+    assert (other.writer >= 8).all()
+    first, second = ({(n, m): p for n, m, p in zip(t.reader, t.writer, t.log_p, strict=True)} for t in (one, other))
+    assert second == {(n, m + 8): pytest.approx(p, abs=1e-12) for (n, m), p in first.items()}
+    assert len(second) > 50

@@ -361,6 +361,18 @@ def test_value_rows_are_not_guessed_where_the_number_of_heads_is_not_known(tmp_p
     assert {gap.target for gap in wiring.gaps} == {f"model.layers.{n}.self_attn.o_proj.weight" for n in range(DEPTH)}
 
 
+def test_attention_and_mlp_of_a_parallel_stablelm_read_one_norm_of_one_state(tmp_path):
+    config, shapes, _ = llama("stablelm")
+    shapes = {name: shape for name, shape in shapes.items() if "post_attention" not in name}
+    checkpoint, _ = folder(tmp_path, config | {"use_parallel_residual": True}, shapes)
+    wiring = find(checkpoint)
+    assert wiring.gaps == ()
+    for n in range(DEPTH):
+        query, gate = (f"model.layers.{n}.{leaf}.weight" for leaf in ("self_attn.q_proj", "mlp.gate_proj"))
+        assert norms(wiring[query].before) == norms(wiring[gate].before) == [f"model.layers.{n}.input_layernorm"]
+        assert {a for a, b in joins(wiring) if b == query} == {a for a, b in joins(wiring) if b == gate}
+
+
 def test_an_untied_model_without_an_output_head_has_none(tmp_path):
     config, shapes, _ = gpt2()
     checkpoint, _ = folder(tmp_path, config | {"tie_word_embeddings": False}, shapes)

@@ -59,6 +59,30 @@ def test_globs_leave_out_layers_and_all_that_joins_them(tmp_path):
         find(checkpoint, include="nothing*")
 
 
+def test_what_is_read_by_layers_that_were_left_out_is_told_to_go_elsewhere():
+    model = chain().eval()
+    whole = find(live(model), model=model, inputs=torch.zeros(1, 3, 6, 7))
+    first, second = whole.links[:2]
+    assert dict(whole.elsewhere) == {whole.links[-1].target: "the output of the model"}
+    found = find(live(model), model=model, inputs=torch.zeros(1, 3, 6, 7), exclude=second.target)
+    assert dict(found.elsewhere)[first.target] == f"{second.target}, which was not selected"
+
+
+def test_a_link_of_a_layer_that_was_left_out_is_a_gap_that_says_so(tmp_path):
+    model = chain().eval()
+    whole = find(live(model), model=model, inputs=torch.zeros(1, 3, 6, 7))
+    left = whole.links[1].target
+    for options in ({"exclude": left}, {"include": [layer.name for layer in whole.layers if layer.name != left]}):
+        found = find(live(model), model=model, inputs=torch.zeros(1, 3, 6, 7), **options)
+        assert {(gap.source, gap.target) for gap in found.gaps} == {pair for pair in joins(whole) if left in pair}
+        assert all(gap.chosen and left in gap.reason for gap in found.gaps)
+    config, shapes, paper = bert()
+    found = find(folder(tmp_path, config, shapes)[0], exclude="*query*")
+    queries = {pair for pair in paper.joins if ("query" in pair[0]) != ("query" in pair[1])}
+    assert queries
+    assert {(gap.source, gap.target) for gap in found.gaps if gap.chosen} == queries
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -168,6 +168,94 @@ def test_a_side_path_may_be_left_out():
     assert joins(ordered(bare(arrays), exclude="shortcut*")) == {("a.weight", "c.weight")}
 
 
+def ends(wiring):
+    return {(gap.source, gap.target) for gap in wiring.gaps}
+
+
+def test_nothing_is_joined_past_a_layer_that_was_left_out():
+    checkpoint = checkpoints.open(ms.demo_path())
+    wiring = ordered(checkpoint, exclude="8.*")
+    assert joins(wiring) == {("0.weight", "3.weight")}
+    assert ends(wiring) == {("3.weight", "8.weight"), ("8.weight", "10.weight")}
+    assert all(gap.chosen and "8.*" in gap.reason for gap in wiring.gaps)
+    wiring = ordered(checkpoint, include=["3.*", "10.*"])
+    assert ends(wiring) == {("0.weight", "3.weight"), ("3.weight", "8.weight"), ("8.weight", "10.weight")}
+    shapes = {f"{n}.weight": (4, 4) for n in range(6)}
+    assert ends(ordered(bare(shapes), include=["2.*"])) == {("1.weight", "2.weight"), ("2.weight", "3.weight")}
+
+
+@pytest.mark.parametrize(
+    ("middle", "says"),
+    [
+        (np.zeros((4, 4), np.int8), "packed or integer-coded"),
+        (np.zeros((4, 4), np.complex64), "complex"),
+        (np.zeros((2,) * 6, np.float32), "no linear map"),
+        (np.zeros((4, 4), np.longdouble), "not numbers"),
+    ],
+)
+def test_nothing_is_joined_past_a_layer_that_cannot_be_used(middle, says):
+    weight = np.zeros((4, 4), np.float32)
+    for lost in (1, 0, 3):
+        arrays = {f"{n}.weight": middle if n == lost else weight.copy() for n in range(4)}
+        wiring = ordered(checkpoints.open(arrays))
+        chained = [(f"{n}.weight", f"{n + 1}.weight") for n in range(3)]
+        broken = {pair for pair in chained if f"{lost}.weight" in pair}
+        assert ends(wiring) == broken
+        assert joins(wiring) == set(chained) - broken
+        assert all(says in gap.reason and not gap.chosen for gap in wiring.gaps)
+        left = ordered(checkpoints.open(arrays), exclude=f"{lost}.*")
+        assert ends(left) == broken
+        assert all(gap.chosen for gap in left.gaps)
+
+
+def test_tensors_that_are_no_layers_break_no_chain():
+    weight = np.zeros((4, 4), np.float32)
+    arrays = {
+        "0.weight": weight,
+        "0.mask": weight.copy(),
+        "1.token": weight[:1, None],
+        "1.flags": weight > 0,
+        "1.labels": np.full((4, 4), "x"),
+    }
+    wiring = ordered(checkpoints.open(arrays | {"2.weight": weight.copy()}))
+    assert joins(wiring) == {("0.weight", "2.weight")}
+    assert wiring.gaps == ()
+
+
+def test_halves_of_a_parametrised_weight_are_one_layer_that_cannot_be_used():
+    wiring = ordered(bare({"0.weight": (4, 4), "1.weight_g": (4, 1), "1.weight_v": (4, 4), "2.weight": (4, 4)}))
+    assert ends(wiring) == {("0.weight", "1.weight_v"), ("1.weight_v", "2.weight")}
+
+
+def test_a_norm_of_a_layer_that_is_not_in_the_chain_is_folded_into_no_other():
+    vector, weight = np.ones(4, np.float32), np.zeros((4, 4), np.float32)
+    batch = {f"n.{leaf}": vector.copy() for leaf in ("weight", "bias", "running_mean", "running_var")}
+    for middle, options in ((weight.astype(np.int8), {}), (weight.copy(), {"exclude": "b.*"})):
+        arrays = {"a.weight": weight, "b.weight": middle, **batch, "c.weight": weight.copy()}
+        assert ordered(checkpoints.open(arrays), **options)["a.weight"].after == ()
+        shift = {"norm.weight": vector.copy(), "norm.bias": vector.copy()}
+        arrays = {"a.weight": weight, **shift, "b.weight": middle, "c.weight": weight.copy()}
+        assert ordered(checkpoints.open(arrays), **options)["c.weight"].before == ()
+
+
+def test_what_is_left_out_as_a_side_path_is_passed_and_named():
+    arrays = {"a.weight": (5, 3), "shortcut.weight": (5, 5), "c.weight": (4, 5)}
+    wiring = ordered(bare(arrays), exclude="shortcut*")
+    assert joins(wiring) == {("a.weight", "c.weight")}
+    assert any("shortcut.weight" in note for note in wiring.notes)
+    wiring = ordered(bare({"a.weight": (5, 3), "b.weight": (7, 5), "c.weight": (4, 5)}), exclude="b.*")
+    assert ends(wiring) == {("a.weight", "b.weight"), ("b.weight", "c.weight")}
+
+
+def test_kernels_without_a_place_in_the_chain_are_named():
+    arrays = {"conv1.kernel": (3, 3, 3, 8), "conv1.bias": (8,), "conv2.kernel": (3, 3, 8, 6), "conv2.bias": (6,)}
+    arrays |= {"dsn1.kernel": (1, 1, 8, 1), "dsn1.bias": (1,), "fuse.kernel": (1, 1, 5, 1)}
+    wiring = ordered(bare(arrays))
+    assert joins(wiring) == {("conv1.kernel", "conv2.kernel")}
+    assert ends(wiring) == {("", "dsn1.kernel"), ("", "fuse.kernel")}
+    assert ends(ordered(bare(arrays), exclude=["dsn*"])) == {("", "fuse.kernel")}
+
+
 def test_the_shipped_network_is_one_chain():
     wiring = ordered(checkpoints.open(ms.demo_path()))
     assert wiring.gaps == ()

@@ -137,6 +137,18 @@ def test_a_file_of_another_shape_is_named(tmp_path, content):
         stated(bare(SHAPES), path)
 
 
+@pytest.mark.parametrize(
+    ("content", "came"),
+    [('{"edges": []}', r"keys \['edges'\]"), ('{"links": null}', "got None there"), ("{}", r"keys \[\]"), ('"ab"', "got 'ab'")],
+)
+def test_a_file_without_a_list_is_told_what_came(tmp_path, content, came):
+    path = tmp_path / "wiring.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=came) as error:
+        stated(bare(SHAPES), path)
+    assert "NoneType" not in str(error.value)
+
+
 def test_a_tensor_of_several_layers_must_be_named_with_its_view():
     shapes = {"attn.in_proj_weight": (12, 4), "attn.in_proj_bias": (12,), "z.weight": (4, 4)}
     with pytest.raises(UsageError, match="in_proj_weight value"):

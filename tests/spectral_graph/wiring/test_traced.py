@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 the name torch gives it
 
 from modescope.checkpoints import open as opened
+from modescope.spectral_graph.gauges import in_gauge
 from modescope.spectral_graph.wiring import Gap
 from modescope.spectral_graph.wiring.traced import traced
-from traced_cases import CASES, WEIGHTED, ByHand, HandRMSNorm, Post, Shared, block, built, feeds, image, told
+from traced_cases import CASES, MEETINGS, WEIGHTED, ByHand, HandRMSNorm, Post, Shared, block, built, feeds, image, told
 
 
 def wired(model, *inputs, view=None):
@@ -35,7 +36,7 @@ class Lambda(nn.Module):
         return self.function(self, *args)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *MEETINGS])
 def test_each_input_channel_is_joined_to_exactly_the_written_channels_that_move_it(name):
     model, inputs = built(name)
     wiring = wired(model, *inputs)
@@ -372,8 +373,42 @@ def test_a_function_that_is_not_followed_costs_its_reader_and_no_other():
     model = Lambda(run, a=nn.Linear(3, 4), b=nn.Linear(4, 4), c=nn.Linear(4, 2), d=nn.Linear(4, 2))
     wiring = wired(model, torch.randn(2, 3))
     reason = "reads the output of torch.fft.fft, which is not followed"
-    assert set(wiring.gaps) == {Gap("", "b.weight", reason), Gap("", "d.weight", reason)}
+    assert set(wiring.gaps) == {Gap("a.weight", "b.weight", reason), Gap("a.weight", "d.weight", reason)}
     assert set(links(wiring)) == {("b", "c"), ("a", "d")}
+
+
+@pytest.mark.parametrize(("count", "named"), [(2, True), (4, True), (5, False)])
+def test_a_few_layers_behind_what_is_not_followed_are_named_and_many_are_not(count, named):
+    def run(m, x):
+        lost = torch.fft.fft(torch.cat([getattr(m, f"a{n}")(x) for n in range(count)], -1)).real
+        return m.b(F.relu(torch.fft.fft(lost).real))
+
+    model = Lambda(run, **{f"a{n}": nn.Linear(3, 4) for n in range(count)}, b=nn.Linear(4 * count, 2))
+    ends = {(gap.source, gap.target) for gap in wired(model, torch.randn(2, 3)).gaps}
+    assert ends == ({(f"a{n}.weight", "b.weight") for n in range(count)} if named else {("", "b.weight")})
+
+
+def test_layers_behind_what_is_not_followed_are_not_named_where_one_of_them_is_unknown():
+    def run(m, x):
+        return m.b(torch.cross(torch.from_numpy(m.c(x).numpy()), m.a(x), -1))
+
+    model = Lambda(run, a=nn.Linear(3, 3), c=nn.Linear(3, 3), b=nn.Linear(3, 2))
+    assert {(gap.source, gap.target) for gap in wired(model, torch.randn(2, 3)).gaps} == {("", "b.weight")}
+
+
+def test_a_tensor_multiplied_from_the_right_is_used_in_both_directions_only_where_it_is():
+    class Right(nn.Module):
+        def __init__(self, both):
+            super().__init__()
+            self.p, self.both = nn.Parameter(torch.randn(3, 4)), both
+
+        def forward(self, x):
+            return F.linear(x @ self.p, self.p) if self.both else x @ self.p
+
+    for both in (False, True):
+        notes = {layer.name: layer.note for layer in wired(Right(both), torch.randn(2, 3)).layers}
+        assert ("both directions" in notes["p transposed"]) == both
+        assert ("x @ W" in notes["p transposed"]) != both
 
 
 def test_what_is_not_followed_before_any_layer_is_no_gap():
@@ -525,3 +560,101 @@ def test_a_norm_that_only_some_of_the_channels_passed_is_not_folded():
     wiring = wired(model, torch.randn(2, 3))
     assert folded(wiring["b.weight"]) == ([], [])
     assert "batch norm norm is not folded" in wiring.links[0].note
+
+
+def test_a_sum_of_several_channels_of_one_layer_beside_a_stream_is_a_number_about_them():
+    """Standardised by hand: the mean over the channels scales and shifts, and is no channel."""
+    model = Lambda(lambda m, x: m.b((h := m.a(x)) - h.mean(-1, keepdim=True)), a=nn.Linear(3, 4), b=nn.Linear(4, 2))
+    (link,) = wired(model, torch.randn(2, 3)).links
+    assert link.rows is None
+
+
+def test_the_chosen_scores_of_a_router_scale_the_experts_and_are_no_channels():
+    def run(m, x):
+        x = m.stem(x)
+        weights, chosen = m.router(x).softmax(-1).topk(2, -1)
+        gates = torch.zeros(len(x), 3).scatter(-1, chosen, weights)
+        return m.head(x + sum(gates[:, at : at + 1] * expert(x) for at, expert in enumerate((m.one, m.two, m.three))))
+
+    layers = {name: nn.Linear(4, 4) for name in ("one", "two", "three")}
+    wiring = wired(Lambda(run, stem=nn.Linear(3, 4), router=nn.Linear(4, 3), head=nn.Linear(4, 2), **layers), torch.randn(5, 3))
+    assert wiring.gaps == ()
+    assert {source for source, target in links(wiring) if target == "head"} == {"stem", *layers}
+    assert dict(wiring.elsewhere)["router.weight"].startswith("torch.Tensor.topk")
+
+
+def test_tokens_that_are_scattered_back_are_added_to_the_stream():
+    def run(m, x):
+        x = m.stem(x)
+        at = torch.tensor([2, 0])
+        found = m.one(x[at])
+        return m.head(x + torch.zeros_like(x).scatter_add_(0, at[:, None].expand_as(found), found))
+
+    model = Lambda(run, stem=nn.Linear(3, 4), one=nn.Linear(4, 4), head=nn.Linear(4, 2))
+    wiring = wired(model, torch.randn(5, 3))
+    assert wiring.gaps == ()
+    assert {pair: link.rows for pair, link in links(wiring).items()} == dict.fromkeys(
+        [("stem", "one"), ("stem", "head"), ("one", "head")]
+    )
+
+
+def gained(function, size=4):
+    model = Lambda(function, a=nn.Linear(3, 4, bias=False), b=nn.Linear(4, 2, bias=False))
+    model.gamma = nn.Parameter(torch.randn(size))
+    return model.double()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: m.b(m.gamma * m.a(x)),
+        lambda m, x: m.b(m.a(x).mul_(m.gamma)),
+        lambda m, x: m.b((m.a(x).t() * m.gamma[:, None]).t()),
+    ],
+)
+def test_learned_gains_of_the_channels_are_folded_so_that_the_layers_multiply_to_the_network(function):
+    model, x = gained(function), torch.randn(5, 3, dtype=torch.float64)
+    a, b = in_gauge(wired(model, x), "folded").layers
+    assert b.matrix.read() @ a.matrix.read() @ x.numpy().T == pytest.approx(model(x).detach().numpy().T, abs=1e-12)
+    assert not np.allclose(b.matrix.read() @ model.a.weight.detach().numpy() @ x.numpy().T, model(x).detach().numpy().T)
+
+
+def test_the_gains_of_a_branch_belong_to_its_last_layer_and_those_of_a_stream_to_its_readers():
+    def run(m, x):
+        return m.c(m.gamma * ((x := m.a(x)) + m.beta * m.b(x)))
+
+    model = Lambda(run, a=nn.Linear(3, 4), b=nn.Linear(4, 4), c=nn.Linear(4, 2))
+    model.gamma, model.beta = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
+    assert {layer.name: folded(layer) for layer in wired(model, torch.randn(2, 3)).layers} == {
+        "a.weight": ([], []),
+        "b.weight": (["beta"], []),
+        "c.weight": ([], ["gamma"]),
+    }
+
+
+def test_gains_of_positions_and_of_the_whole_are_no_gains_of_channels():
+    model = gained(lambda m, x: m.b(m.a(x) * m.gamma[:, None]), size=5)
+    assert [folded(layer) for layer in wired(model, torch.randn(5, 3, dtype=torch.float64)).layers] == [([], [])] * 2
+    model = gained(lambda m, x: m.b(m.a(x) * m.gamma), size=1)
+    assert [folded(layer) for layer in wired(model, torch.randn(5, 3, dtype=torch.float64)).layers] == [([], [])] * 2
+
+
+def test_channels_that_leave_the_network_or_the_trace_are_told_with_the_place():
+    def run(m, x):
+        hidden = F.relu(m.a(x))
+        return m.b(hidden), hidden, torch.fft.fft(m.c(x)).real
+
+    model = Lambda(run, a=nn.Linear(3, 4), b=nn.Linear(4, 2), c=nn.Linear(3, 4))
+    assert dict(wired(model, torch.randn(2, 3)).elsewhere) == {
+        **dict.fromkeys(("a.weight", "b.weight"), "the output of the model"),
+        "c.weight": "torch.fft.fft, which is not followed",
+    }
+
+
+def test_layers_that_share_a_weight_are_one_with_both_names():
+    model = Lambda(lambda m, x: m.c(m.a(x) + m.b(x)), a=nn.Linear(3, 4), b=nn.Linear(3, 4), c=nn.Linear(4, 2))
+    model.b.weight = model.a.weight
+    assert {layer.name: layer.aliases for layer in wired(model, torch.randn(2, 3)).layers} == {
+        "a.weight": ("b.weight",),
+        "c.weight": (),
+    }

@@ -121,3 +121,76 @@ def test_the_model_runs_in_evaluation_mode_without_gradients():
     traced(model, opened(model), torch.ones(1, 3))
     assert seen == [(False, False)]
     assert torch.is_grad_enabled()
+
+
+def sequence():
+    return block(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="needs a torch that can run compiled models as written")
+@pytest.mark.parametrize("place", ["all", "in place", "one"])
+def test_a_compiled_model_is_wired_as_it_was_written(place):
+    model = sequence()
+    if place == "all":
+        model = torch.compile(model, backend="eager")
+    elif place == "in place":
+        model.compile(backend="eager")
+    else:
+        model[2] = torch.compile(model[2], backend="eager")
+    wiring = traced(model, opened(model), torch.randn(2, 3))
+    assert wiring.gaps == ()
+    assert [(link.source.replace("_orig_mod.", ""), link.target.replace("_orig_mod.", "")) for link in wiring.links] == [
+        ("0.weight", "2.weight"),
+        ("2.weight", "4.weight"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("sort", ["scripted", "traced", "quantised", "complex"])
+def test_a_model_of_which_no_layer_is_seen_to_run_is_no_graph_without_layers(sort):
+    model, x = sequence().eval(), torch.randn(2, 3)
+    if sort == "scripted":
+        model = torch.jit.script(model)
+    elif sort == "traced":
+        model = torch.jit.trace(model, x)
+    elif sort == "quantised":
+        model = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    else:
+        model, x = block(nn.Linear(3, 4), nn.Linear(4, 2)).to(torch.complex64), x.to(torch.complex64)
+    with pytest.raises(UsageError, match="none was seen to run"):
+        traced(model, opened(model), x)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_layer_inside_a_scripted_module_is_a_gap_and_not_one_that_did_not_run():
+    model = sequence()
+    model[2] = torch.jit.script(model[2])
+    wiring = traced(model, opened(model), torch.randn(2, 3))
+    assert wiring.notes == ()
+    assert {gap.target: "2 is a scripted module" in gap.reason for gap in wiring.gaps} == {"2.weight": True, "4.weight": False}
+
+
+class Writing(nn.Module):
+    """Writes to its own weights in several ways when it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.clipped, self.last = nn.Embedding(9, 4, max_norm=0.5), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, ids):
+        with torch.no_grad():
+            self.clipped.weight.clamp_(-0.1, 0.1)
+            self.clipped.bias[:2] = 0
+            self.last.weight.data *= 2
+            self.last.bias = nn.Parameter(torch.zeros(2))
+        return self.last(self.clipped(self.table(ids)))
+
+
+def test_weights_that_a_run_writes_to_are_given_back_as_they_were():
+    model = Writing()
+    before = state(model)
+    traced(model, opened(model), torch.tensor([[1, 2, 8]]))
+    assert_same(before, state(model))
+    model(torch.tensor([[1, 2, 8]]))
+    with pytest.raises(AssertionError):
+        assert_same(before, state(model))

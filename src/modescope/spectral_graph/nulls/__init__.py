@@ -2,7 +2,8 @@
 
 A null has `test(pair, weights, /, *, most, draws, seed) -> Tested`. It looks at every edge of one pair of layers and returns those
 whose own p-value is at most `most`; the others are known to have a larger one, so that no correction can bring them back. A null
-that needs the weights themselves also has `redrawing(link, writer, reader, pair)`, whose result its `test` takes as `redraw`.
+that is simulated says so by `SIMULATED = True`; one that needs the weights themselves also has
+`redrawing(link, writer, reader, pair)`, whose result its `test` takes as `redraw`.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Tested:
         reader: (e,) nodes of the reader.
         writer: (e,) nodes of the writer.
         log_p: (e,) natural logarithms of their p-values.
-        exact: (e,) False where the p-value is a moment match or an upper bound.
+        exact: (e,) False where the p-value is simulated, a moment match or an upper bound.
         note: A sentence about the null for this pair (an approximation used, a threshold above 1), or empty.
         family: (e,) logarithms of p-values corrected for all edges of the pair at once, where the null is simulated: with R draws
             no p-value is below 1 / (R + 1), so that a correction over single edges finds nothing. None elsewhere.

@@ -16,6 +16,8 @@ from modescope.spectral_graph.overlaps import overlaps
 from modescope.spectral_graph.pairs import Pair
 from modescope.svd import Values
 
+SIMULATED = True
+
 
 def test(pair: Pair, weights: Values, /, *, most: float, draws: int, seed: int) -> Tested:
     """Test overlaps by permutations of the shared channels, each of which serves all edges of the pair.
@@ -33,7 +35,7 @@ def test(pair: Pair, weights: Values, /, *, most: float, draws: int, seed: int) 
     References:
         Phipson & Smyth (2010), doi:10.2202/1544-6115.1585, for the p-value.
     """
-    return simulated(weights, draw(pair, draws, seed), most, "permutations")
+    return simulated(pair, weights, draw(pair, draws, seed), most, "permutations")
 
 
 def draw(pair: Pair, draws: int, seed: int) -> Iterator[Values]:

@@ -41,6 +41,8 @@ def test(pair: Pair, weights: Values, /, *, most: float, draws: int, seed: int) 
     parts = []
     for block in np.unique(blocks):
         columns, channels = np.flatnonzero(blocks == block), pair.channel_block == block
+        if not channels.any():  # the reader meets nothing of this block
+            continue
         nodes = [pair.writer_nodes[column] for column in columns]
         modes = np.concatenate([np.arange(a, b) for a, b in nodes])
         ends = np.cumsum([0, *(b - a for a, b in nodes)]).tolist()

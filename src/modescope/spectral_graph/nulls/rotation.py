@@ -41,6 +41,8 @@ def test(pair: Pair, weights: Values, /, *, most: float, draws: int, seed: int) 
     parts = []
     for block in np.unique(blocks):
         columns, channels = np.flatnonzero(blocks == block), pair.channel_block == block
+        if not channels.any():  # the reader meets nothing of this block
+            continue
         reader = pair.reader[:, channels]
         part = conditional(reader, pair.reader_nodes, weights[:, columns], sizes[columns], pair.dimension, most)
         parts.append(Tested(part.reader, columns[part.writer], part.log_p, part.exact, part.note))

@@ -23,6 +23,8 @@ from modescope.svd import Values
 
 Redraw = Callable[[np.random.Generator], Values]
 
+SIMULATED = True
+
 
 def test(
     pair: Pair,
@@ -51,10 +53,9 @@ def test(
     Raises:
         UsageError: There is no `redraw`, or it gives overlaps of other nodes.
     """
-    del pair  # a null takes it
     if redraw is None:
         raise UsageError("shuffle: expected the weights of both layers, got their modes alone. Pass redraw, or take another null.")
-    return simulated(weights, _drawings(redraw, weights, draws, seed), most, "shuffled networks")
+    return simulated(pair, weights, _drawings(redraw, weights, draws, seed), most, "shuffled networks")
 
 
 def redrawing(link: Link, writer: Layer, reader: Layer, pair: Pair) -> Redraw:

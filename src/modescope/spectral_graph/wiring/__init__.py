@@ -15,6 +15,7 @@ from modescope.matrix import Matrix
 from modescope.svd import Values
 
 Rows = NDArray[np.int64]
+LEFT_OUT = "left out"  # how the reason of a gap begins that the user asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Norm:
     """A normalisation beside a layer, as far as it is linear.
 
     Attributes:
-        name: Of the module.
+        name: Of the module, or of the parameter where a vector of gains stands by itself.
         size: Number of its channels.
         read: Gives its gains; a thunk that may travel to another process.
         centred: It subtracts the mean over the channels first (layer norm): readers are orthogonal to the all-ones direction.
@@ -66,6 +67,7 @@ class Layer:
         before: Normalisations that its input passed last, in the order of the network; folding them scales the input channels.
         bias: Gives the bias (out,), or None.
         note: How it was seen, with what its matrix says of that, or empty.
+        aliases: Other names of its tensor: modules that share it, each of which may have a bias of its own.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Layer:
     before: tuple[Norm, ...] = ()
     bias: Callable[[], Values] | None = None
     note: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def out(self) -> int:
@@ -109,11 +112,19 @@ class Link:
 
 @dataclass(frozen=True)
 class Gap:
-    """Two layers that are not joined though one may feed the other, with the reason; an end that is not known is empty."""
+    """Two layers that are not joined though one may feed the other, with the reason; an end that is not known is empty.
+
+    An end may also name a tensor that is none of the layers: one that cannot be used, or was not selected.
+    """
 
     source: str
     target: str
     reason: str
+
+    @property
+    def chosen(self) -> bool:
+        """It is there because a layer was not selected."""
+        return self.reason.startswith(LEFT_OUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +137,8 @@ class Wiring:
         gaps: What is not joined, and why.
         how: Where the wiring comes from, as a phrase: "traced", "order of the file", "bert", "stated".
         notes: Sentences that must be said of it.
+        elsewhere: Layers whose channels also go where no layer reads them, each with the place: "the output of the model", a
+            function that is not followed. A name is empty where the layer is not known.
     """
 
     layers: tuple[Layer, ...]
@@ -133,6 +146,7 @@ class Wiring:
     gaps: tuple[Gap, ...] = ()
     how: str = ""
     notes: tuple[str, ...] = ()
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
     def __getitem__(self, name: str) -> Layer:
         """A layer by its name.

@@ -10,8 +10,10 @@ import numpy as np
 from modescope.checkpoints import Checkpoint
 from modescope.spectral_graph.wiring import Gains, Gap, Layer, Link, Norm, Rows, Wiring
 from modescope.spectral_graph.wiring._channels import OTHER, Ledger, Passed, Source, compatible, suffix
+from modescope.spectral_graph.wiring._operations import GAIN
+from modescope.spectral_graph.wiring._stored import BOTH, transposed_name
 from modescope.spectral_graph.wiring._tracer import Read, Tracer
-from modescope.spectral_graph.wiring.weights import norm
+from modescope.spectral_graph.wiring.weights import gain, norm
 
 LISTED = 12  # layers that a note names one by one
 _RANK = ("next", "residual", "product", "attention")
@@ -32,6 +34,7 @@ def assembled(tracer: Tracer, checkpoint: Checkpoint, unused: Sequence[str]) -> 
     for read in tracer.reads:
         reads.setdefault(read.target, []).append(_without_absorbed(read, after))
     layers, links, gaps = [], [], [Gap(*gap) for gap in tracer.gaps]
+    twice = {turned for name in tracer.order if (turned := transposed_name(name)) in tracer.order}
     for name, layer in tracer.order.items():
         met = [source for read in reads.get(name, ()) for source in read.sources]
         common = _common(met, layer)
@@ -40,7 +43,8 @@ def assembled(tracer: Tracer, checkpoint: Checkpoint, unused: Sequence[str]) -> 
         unread = [
             f"batch norm {one.module} keeps no statistics and is not folded" for one, found in (*passed, *follows) if not found
         ]
-        note = "; ".join(filter(None, (layer.note, tracer.notes.get(name, ""), *unread)))
+        own = BOTH if name in twice else layer.note
+        note = "; ".join(filter(None, (own, tracer.notes.get(name, ""), *unread)))
         before, behind = (tuple(found for _, found in ends if found) for ends in (passed, follows))
         layers.append(replace(layer, before=before, after=behind, note=note))
         links += [link for link in _links(met, tracer.order, name, len(common)) if place[link.source] < place[name]]
@@ -48,11 +52,18 @@ def assembled(tracer: Tracer, checkpoint: Checkpoint, unused: Sequence[str]) -> 
     links.sort(key=lambda link: (place[link.target], place[link.source], () if link.rows is None else tuple(link.rows.tolist())))
     more = f" and {len(unused) - LISTED} more" if len(unused) > LISTED else ""
     notes = (f"did not run on the example input: {', '.join(unused[:LISTED])}{more}",) if unused else ()
-    return Wiring(tuple(layers), tuple(links), tuple(dict.fromkeys(gaps)), how="traced", notes=notes)
+    return Wiring(
+        tuple(layers),
+        tuple(links),
+        tuple(dict.fromkeys(gaps)),
+        how="traced",
+        notes=notes,
+        elsewhere=tuple(tracer.elsewhere.items()),
+    )
 
 
 def _following(ledger: Ledger, layer: Layer) -> Passed | None:
-    """The batch norm that all outputs of a layer go to, and nothing else."""
+    """The batch norm or the gains that all outputs of a layer go to, and nothing else."""
     found: Passed | None = None
     for start, uses in ledger.uses.items():
         rows = next((source.rows for source in ledger.block(start) if source.writer == layer.name), None)
@@ -70,7 +81,7 @@ def _following(ledger: Ledger, layer: Layer) -> Passed | None:
 def _direct(use: tuple[Any, ...], rows: Rows, out: int) -> Passed | None:
     """The norm of a use that took each channel of a block once; by the rows of a layer that wrote the block."""
     _, module, kind, channels, _, places, offsets = use
-    if kind != "batch_norm" or sorted(offsets) != list(range(rows.size)):
+    if kind not in {"batch_norm", GAIN} or sorted(offsets) != list(range(rows.size)):
         return None
     at = np.full(out, -1, np.int64)
     here = rows[np.asarray(offsets)]
@@ -98,8 +109,9 @@ def _common(met: Sequence[Source], layer: Layer) -> tuple[Passed, ...]:
 
 
 def _norm(checkpoint: Checkpoint, passed: Passed, channels: int) -> Norm | None:
-    found = norm(checkpoint, passed.module, centred=_CENTRED.get(passed.kind))
-    if found is None and passed.kind != "batch_norm":  # it has no gains of its own
+    alone = passed.kind == GAIN
+    found = gain(checkpoint, passed.module) if alone else norm(checkpoint, passed.module, centred=_CENTRED.get(passed.kind))
+    if found is None and passed.kind in _CENTRED:  # it has no gains of its own
         size = int(passed.at.max()) + 1
         found = Norm(passed.module, size, partial(_ones, size), centred=_CENTRED[passed.kind])
     if found is None or int(passed.at.max(initial=0)) >= found.size:
@@ -163,7 +175,8 @@ def _gaps(reads: Sequence[Read], target: str, place: Mapping[str, int]) -> Itera
         told = [source for source in read.sources if source.writer or source.reason]
         for source in (*told, *(source for source in read.blurred if source.reason)):
             if source.reason and not (source.statistic and any(one.writer for one in told)):
-                yield Gap("", target, f"reads {source.reason}")
+                for writer in source.behind or ("",):
+                    yield Gap(writer, target, f"reads {source.reason}")
             elif source.writer and place[source.writer] >= place[target]:
                 yield Gap(
                     source.writer,

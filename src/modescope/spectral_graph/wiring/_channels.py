@@ -4,6 +4,7 @@ Channels are numbered from 1 through a whole trace; 0 stands for what no layer w
 numbers are dealt in blocks, and a block says where its channels come from. A step through the network deals a new block.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from modescope.spectral_graph.wiring import Rows
 
 Use = tuple[Any, ...]
 OTHER: Use = ("other",)
+FEW = 4  # layers behind a channel that are named one by one
 _RANK = ("next", "residual", "product", "attention")
 
 
@@ -46,6 +48,7 @@ class Source:
         notes: Sentences for the link.
         reason: Why the writer is not known, or empty.
         statistic: It is a number about many channels (their mean, a score), which scales others but is not made of them.
+        behind: Layers that what is not followed was made from, where they are few.
     """
 
     writer: str
@@ -56,6 +59,7 @@ class Source:
     notes: tuple[str, ...] = ()
     reason: str = ""
     statistic: bool = False
+    behind: tuple[str, ...] = ()
 
     def taken(self, at: NDArray[np.intp]) -> "Source":
         """The channels at these places."""
@@ -71,7 +75,7 @@ class Source:
     def key(self) -> tuple[Any, ...]:
         """Everything but the channels."""
         passed = tuple((norm.module, norm.kind) for norm in self.norms)
-        return (self.writer, self.relation, self.through, passed, self.notes, self.reason, self.statistic)
+        return (self.writer, self.relation, self.through, passed, self.notes, self.reason, self.statistic, self.behind)
 
 
 class Ledger:
@@ -119,15 +123,19 @@ class Ledger:
                 self.uses[start].add(
                     use if use == OTHER else (*use, ids.size, tuple(at.tolist()), tuple((ids[at] - start).tolist()))
                 )
+            seen: Counter[tuple[Any, ...]] = Counter()  # a channel may hold several rows of one layer, as a sum of its halves does
             for source in self._blocks[place]:
                 part = source.taken(ids[at] - start)
-                whole = found.get(part.key) or _empty(part, ids.size)
-                found[part.key] = _filled(whole, part, at)
+                key = (*part.key, seen[part.key])
+                seen[part.key] += 1
+                found[key] = _filled(found.get(key) or _empty(part, ids.size), part, at)
         return tuple(source for source in found.values() if (source.rows >= 0).any())
 
-    def unknown(self, reason: str, *, statistic: bool = False) -> int:
-        """A channel of which only a reason is known."""
-        return self.new(1, (Source("", np.zeros(1, np.int64), reason=reason, statistic=statistic),))
+    def unknown(self, reason: str, *, statistic: bool = False, behind: Iterable[str] = ()) -> int:
+        """A channel of which only a reason is known, and the layers behind it, unless they are many."""
+        few = tuple(dict.fromkeys(behind))
+        few = few if len(few) <= FEW else ()
+        return self.new(1, (Source("", np.zeros(1, np.int64), reason=reason, statistic=statistic, behind=few),))
 
 
 def stepped(sources: Sequence[Source], operation: str) -> tuple[Source, ...]:
@@ -234,7 +242,7 @@ def _put(into: Rows, at: NDArray[np.intp], values: Rows) -> Rows:
 
 
 def _same(one: Source, other: Source) -> bool:
-    told = (one.writer, one.reason, one.statistic) == (other.writer, other.reason, other.statistic)
+    told = (one.writer, one.reason, one.statistic, one.behind) == (other.writer, other.reason, other.statistic, other.behind)
     return told and np.array_equal(one.rows, other.rows)
 
 

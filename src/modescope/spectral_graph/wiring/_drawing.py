@@ -225,13 +225,6 @@ def shared_rows(value_rows: int, output_columns: int, heads: Heads | None) -> Ro
     return met
 
 
-def _half(layer: Layer, view: str, start: int, norm: Norm | None) -> Layer:
-    size = layer.out // 2
-    read = partial(rows, partial(formed, layer.matrix), start, start + size)
-    matrix = replace(layer.matrix, view=view, shape=(size, layer.channels), read=read)
-    return Layer(f"{layer.name} {view}", matrix, layer.channels, before=_fitting(norm, layer.channels))
-
-
 def _fitting(norm: Norm | None, size: int) -> tuple[Norm, ...]:
     """A norm beside a layer of this many channels; one of each head's size meets all heads alike."""
     if norm is None or size % norm.size:

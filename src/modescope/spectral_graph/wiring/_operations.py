@@ -69,6 +69,16 @@ CONTRACTIONS = _words(
     addbmm addmm baddbmm bmm matmul mm
     """
 )
+WRITING = frozenset({"set"})  # another tensor's data
+TABLES = frozenset({"embedding", "embedding_bag"})
+OUTSIDE = _words(
+    """
+    array item numpy tolist
+    """
+)
+EXTREMES = frozenset({"amax", "amin", "max", "min"})
+SORTING = frozenset({"kthvalue", "msort", "sort", "topk"})
+GAIN = "gain"
 _PLAIN = {
     "__truediv__": "div",
     "__rtruediv__": "div",

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from modescope.spectral_graph.wiring import _operations as operations
-from modescope.spectral_graph.wiring._channels import raised, stepped
-from modescope.spectral_graph.wiring._labels import Labels, floats, is_float, marked, numbers
+from modescope.spectral_graph.wiring._channels import compatible, raised, stepped
+from modescope.spectral_graph.wiring._labels import Labels, floats, is_float, marked, shrunk
 from modescope.spectral_graph.wiring._tracer import Call, Tracer
 
-FEW = 16  # summands of an axis that are followed one by one
+FEW = 16  # different summands of an axis that are followed one by one
 
 
 def _still(call: Call) -> bool:
@@ -59,6 +59,21 @@ def _made(call: Call) -> bool:
     return True
 
 
+def _gained(call: Call) -> bool:
+    """A learned vector multiplies the channels along one axis: a normalisation without statistics, as in LayerScale."""
+    if call.name not in {"mul", "multiply"}:
+        return False
+    output, sides = call.outputs[0], (call.argument(0, "input"), call.argument(1, "other"))
+    for tensor, gains in (sides, sides[::-1]):
+        labels = call.labels(tensor) if is_float(tensor) and is_float(gains) else None
+        if labels is None or not marked(labels) or _labelled(call, gains) or not (name := call.tracer.gain(gains)):
+            continue
+        axis = output.ndim - gains.ndim + max(range(gains.ndim), key=lambda at: gains.shape[at])
+        call.tracer.normalised(labels.expand(output.shape), output, (name, operations.GAIN), (axis,))
+        return True
+    return False
+
+
 def _each(call: Call) -> bool:
     pair = call.name in {"max", "min"} and is_float(call.argument(1, "other"))
     if call.name not in operations.EACH and not pair:
@@ -74,12 +89,14 @@ def _each(call: Call) -> bool:
 
 def _added(call: Call) -> bool:
     """Entries of one tensor are added to chosen places of another, as where experts give back their tokens."""
-    if call.name != "index_add":
+    if call.name not in {"index_add", "scatter_add"}:
         return False
     tracer, output = call.tracer, call.outputs[0]
     tensor, axis, index, source = call.args[:4]
     labels = [tracer.constant(one) if (known := call.labels(one)) is None else known for one in (tensor, source)]
-    placed = tracer.constant(tensor).clone().index_copy(axis, index.cpu(), labels[1].contiguous())
+    blank = tracer.constant(tensor).clone()
+    place = blank.index_copy if call.name == "index_add" else blank.scatter
+    placed = place(axis, index.cpu(), labels[1].contiguous())
     tracer.set(output, tracer.met_each_by_each([labels[0], placed], output.shape, "add", "residual"))
     return True
 
@@ -112,24 +129,89 @@ def _reduced(call: Call) -> bool:
     said = call.kwargs.get("dim", call.kwargs.get("axis", call.argument(2 if "norm" in call.name else 1, "dim")))
     axes = tuple(range(labels.ndim)) if said is None or said == () else (said,) if isinstance(said, int) else tuple(said)
     axes = tuple(sorted(axis % labels.ndim for axis in axes))
-    if call.name in {"sum", "mean"} and len(axes) == 1 and 1 < labels.shape[axes[0]] <= FEW and labels.stride(axes[0]):
-        slices = labels.unbind(axes[0])
-        shape = slices[0].shape
-        together = tracer.met_each_by_each(slices, shape, call.name, "residual") if _are_streams(tracer, slices) else None
-        if together is not None:
-            tracer.set(output, together.reshape(output.shape))
-            return True
-    kept = tracer.agreed(labels, axes, f"{call.title} over channels", statistic=True)
+    whole = output.ndim == labels.ndim  # the axis is kept: a number to compare the channels with
+    if call.name in operations.EXTREMES and len(axes) == 1 and not whole and _groups(tracer, labels, axes[0]):
+        slices = _distinct(tracer, labels, axes[0])
+        if 1 < len(slices) <= FEW:
+            labels = tracer.met_each_by_each(slices, slices[0].shape, call.name, "residual")
+        kept = tracer.agreed(labels, axes, f"{call.title} over channels", statistic=False)
+    else:
+        kept = _over(call, labels, axes, f"{call.title} over channels", statistic=True)
     tracer.set(output, tracer.changed(kept, lambda sources: stepped(sources, call.name)).reshape(output.shape))
     for other in call.outputs[1:]:
         tracer.set(other, tracer.of(output))
     return True
 
 
+def _over(call: Call, labels: Labels, axes: Sequence[int], reason: str, *, statistic: bool) -> Labels:
+    """Labels along axes that are summed over, which keep length 1: outputs of layers that were stacked are followed.
+
+    Args:
+        call: Of the function that sums.
+        labels: Of what is summed.
+        axes: Summed over.
+        reason: What to say where several channels of one layer are summed.
+        statistic: Such a sum is a number about many channels.
+    """
+    for axis in axes:
+        slices = _distinct(call.tracer, labels, axis)
+        if 1 < len(slices) <= FEW and _are_streams(call.tracer, slices):
+            labels = call.tracer.met_each_by_each(slices, slices[0].shape, call.name, "residual")
+    return call.tracer.agreed(labels, axes, reason, statistic=statistic)
+
+
+def _distinct(tracer: Tracer, labels: Labels, axis: int) -> tuple[Labels, ...]:
+    """Slices along an axis of which entries of several channels meet, each once; none where all are of one channel."""
+    (small,) = shrunk(labels)
+    low = tracer.torch.where(small == 0, tracer.torch.full_like(small, float("inf")), small).amin(axis)
+    high = small.amax(axis)
+    if small.shape[axis] < 2 or not bool(((high > 0) & (high != low)).any()):
+        return ()
+    shape = tuple(1 if at == axis % labels.ndim else size for at, size in enumerate(labels.shape))
+    return tuple(one.expand(shape) for one in tracer.torch.unique(small, dim=axis).split(1, axis))
+
+
 def _are_streams(tracer: Tracer, slices: Sequence[Labels]) -> bool:
-    """Whether tensors hold channels of different layers each, and not different channels of one."""
-    found = [{s.writer for s in tracer.ledger.sources(numbers(one), None)} for one in slices]
-    return all(not (one & other) for at, one in enumerate(found) for other in found[:at])
+    """Whether slices are outputs that were stacked, and not the channels of one.
+
+    They are where each has a layer of its own, or where all have the same channel, or none, of every layer at each place.
+    """
+    found = [
+        [source for source in tracer.ledger.sources(one.reshape(-1).numpy().astype("int64"), None) if source.writer]
+        for one in shrunk(*slices)
+    ]
+    writers = [{source.writer for source in one} for one in found]
+    others = [set().union(*writers[:at], *writers[at + 1 :]) for at in range(len(writers))]
+    if all(own - other for own, other in zip(writers, others, strict=True)):
+        return True
+    return any(writers) and all(
+        compatible(source.rows, known.rows)
+        for at, one in enumerate(found)
+        for other in found[:at]
+        for source in one
+        for known in other
+        if source.writer == known.writer
+    )
+
+
+def _groups(tracer: Tracer, labels: Labels, axis: int) -> bool:
+    """Whether an axis holds groups of channels, of which each leaves a channel (maxout), and not all channels."""
+    (first,) = shrunk(labels.narrow(axis, 0, 1))
+    sources = tracer.ledger.sources(first.reshape(-1).numpy().astype("int64"), None)
+    return any(len(set(source.rows[source.rows >= 0].tolist())) > 1 for source in sources if source.writer)
+
+
+def _sorted(call: Call) -> bool:
+    """Values by their size may be those of any channel along the axis: numbers about many channels."""
+    if call.name not in operations.SORTING or call.before[0][1] is None:
+        return False
+    labels, output = call.before[0][1], call.outputs[0]
+    place = {"topk": 2, "kthvalue": 2, "sort": 1}.get(call.name)
+    axis = (0 if place is None else call.argument(place, "dim", -1)) % labels.ndim
+    kept = call.tracer.agreed(labels, (axis,), f"{call.title} over channels", statistic=True)
+    found = call.tracer.changed(kept, lambda sources: stepped(sources, call.name))
+    call.tracer.set(output, found.expand(output.shape) if output.ndim == labels.ndim else found.reshape(output.shape))
+    return True
 
 
 def _norm(call: Call) -> bool:
@@ -157,7 +239,7 @@ def _convolution(call: Call) -> bool:
 
 
 def _embedding(call: Call) -> bool:
-    if call.name not in {"embedding", "embedding_bag"}:
+    if call.name not in operations.TABLES:
         return False
     weight = next((value for value in (*call.args, *call.kwargs.values()) if is_float(value) and value.ndim == 2), None)
     if weight is None:
@@ -215,7 +297,7 @@ def _contracted(call: Call) -> bool:
 
 def _summed(tracer: Tracer, call: Call, one: tuple[Labels, int], other: tuple[Labels, int], output: Any) -> Labels:
     reason = f"{call.title} of two activations"
-    left, right = (tracer.agreed(labels, (axis,), reason, statistic=True) for labels, axis in (one, other))
+    left, right = (_over(call, labels, (axis,), reason, statistic=True) for labels, axis in (one, other))
     if one[0].ndim == 1 and other[0].ndim > 1:  # a vector from the left: no axis of its own in the output
         left, right = left.reshape(1), right.squeeze(-2)
     elif other[0].ndim == 1:
@@ -259,7 +341,7 @@ def _einsum(call: Call) -> bool:
             return False
         labels = tracer.constant(tensor) if labels is None else labels
         axes = [at for at, letter in enumerate(mine) if letter not in out]
-        kept = tracer.agreed(labels, axes, f"{call.title} of two activations", statistic=True)
+        kept = _over(call, labels, axes, f"{call.title} of two activations", statistic=True)
         named = [letter for letter in mine if letter in out]
         kept = kept.permute(*[mine.index(letter) for letter in sorted(named, key=out.index)], *axes)
         sides.append(kept.reshape([kept.shape[sorted(named, key=out.index).index(c)] if c in named else 1 for c in out]))
@@ -275,7 +357,7 @@ def _attention(call: Call) -> bool:
     if labels is None:
         return False
     tracer.used([query, key])
-    kept = tracer.agreed(labels, (labels.ndim - 2,), f"{call.title} over different channels", statistic=False)
+    kept = _over(call, labels, (labels.ndim - 2,), f"{call.title} over different channels", statistic=False)
     if kept.ndim > 2 and kept.shape[-3] not in {1, output.shape[-3]}:  # several query heads share the values of one
         kept = kept.repeat_interleave(output.shape[-3] // kept.shape[-3], -3)
     found = tracer.changed(kept, lambda sources: raised(stepped(sources, call.name), "attention"))
@@ -315,5 +397,5 @@ def _multihead(call: Call) -> bool:
 
 RULES = (
     *(_linear, _convolution, _embedding, _contracted, _einsum, _attention, _multihead, _norm),
-    *(_still, _moved, _made, _each, _added, _glu, _pool, _reduced),
+    *(_still, _moved, _made, _gained, _each, _added, _glu, _pool, _reduced, _sorted),
 )

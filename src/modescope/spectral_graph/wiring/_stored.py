@@ -16,6 +16,9 @@ from modescope.spectral_graph.wiring import Layer, Rows
 from modescope.spectral_graph.wiring.weights import layers
 from modescope.svd import Values
 
+FROM_THE_RIGHT = "the tensor is multiplied from the right, as in x @ W: its first axis is read and its second is written"
+BOTH = "the tensor is used in both directions"
+
 
 @dataclass(frozen=True, eq=False)
 class Placed:
@@ -53,8 +56,9 @@ class Stored:
     """The parameters and buffers of a model, and the layers of its checkpoint."""
 
     def __init__(self, model: Any, checkpoint: Checkpoint, view: str | None) -> None:
-        self.placed = placed(checkpoint, view)
+        self.placed = _named(model, placed(checkpoint, view))
         names = {alias: tensor.name for tensor in checkpoint.tensors for alias in (tensor.name, *tensor.aliases)}
+        self._learned = {id(tensor) for tensor in model.parameters()}
         self._own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
         self._parameters: dict[int, list[tuple[str, Any]]] = {}
         self._modules: dict[int, str] = {}
@@ -75,6 +79,20 @@ class Stored:
     def holds(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter or buffer of the model, or a part of one."""
         return id(tensor) in self._own or self._around(tensor) is not None
+
+    def owner(self, tensor: Any) -> Any | None:
+        """The parameter that a tensor is, or is part of."""
+        around = self._around(tensor)
+        return around[1] if around is not None and id(around[1]) in self._learned else None
+
+    def vector(self, tensor: Any) -> str:
+        """Name of the parameter that a tensor is all of, where only one of its axes is longer than 1; otherwise empty."""
+        around = self._around(tensor)
+        if around is None or id(around[1]) not in self._learned:
+            return ""
+        name, parameter = around
+        whole = tensor.numel() == parameter.numel() == max(parameter.shape, default=0) == max(tensor.shape, default=0)
+        return name if whole and parameter.numel() > 1 else ""
 
     def module(self, tensor: Any) -> str | None:
         """Name of the module that owns a parameter or buffer."""
@@ -126,6 +144,20 @@ def placed(checkpoint: Checkpoint, view: str | None) -> dict[str, tuple[Placed, 
     numbered = tuple(_numbered(checkpoint, view, axis) for axis in (0, 1))
     shapes = {tensor.name: tensor.shape for tensor in checkpoint.tensors}
     return {name: tuple(_placed(layer, len(shapes[name]), numbered) for layer in seen) for name, seen in found.items()}
+
+
+def _named(model: Any, found: Mapping[str, tuple[Placed, ...]]) -> dict[str, tuple[Placed, ...]]:
+    """The same, each layer with all names that the model has for its tensor."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(name)
+    tied = {name: same for same in names.values() if len(same) > 1 for name in same}
+
+    def with_aliases(tensor: str, place: Placed) -> Placed:
+        known = dict.fromkeys((*place.layer.aliases, *tied.get(tensor, ())))
+        return replace(place, layer=replace(place.layer, aliases=tuple(name for name in known if name != tensor)))
+
+    return {tensor: tuple(with_aliases(tensor, place) for place in places) for tensor, places in found.items()}
 
 
 def _placed(layer: Layer, axes: int, numbered: tuple[Mapping[tuple[str, str], Callable[[], Any]], ...]) -> Placed:
@@ -186,12 +218,17 @@ def _inverse(places: Rows, size: int) -> Rows:
     return found
 
 
+def transposed_name(name: str) -> str:
+    """Name of a layer that applies the tensor of another one the other way round."""
+    return f"{name} transposed"
+
+
 def _transposed(place: Placed) -> Placed:
-    """A layer whose tensor is also used the other way round: the unembedding of a tied embedding."""
+    """A layer whose tensor is used the other way round: the unembedding of a tied embedding, or `x @ W`."""
     layer = place.layer
     matrix = layer.matrix
     turned = replace(matrix, view="transposed", shape=(matrix.shape[1], matrix.shape[0]), read=partial(_turned, matrix.read))
-    found = Layer(f"{layer.name} transposed", turned, channels=matrix.shape[0], note="the tensor is used in both directions")
+    found = Layer(transposed_name(layer.name), turned, channels=matrix.shape[0], note=FROM_THE_RIGHT, aliases=layer.aliases)
     return Placed(found, place.columns, place.rows, not place.turned)
 
 

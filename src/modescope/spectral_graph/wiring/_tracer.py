@@ -14,7 +14,7 @@ import numpy as np
 
 from modescope.spectral_graph.wiring import Rows
 from modescope.spectral_graph.wiring import _operations as operations
-from modescope.spectral_graph.wiring._channels import Change, Ledger, Passed, Source, combined, met, normed, stepped
+from modescope.spectral_graph.wiring._channels import FEW, Change, Ledger, Passed, Source, combined, met, normed, stepped
 from modescope.spectral_graph.wiring._labels import Labels, address, compact, floats, marked, numbers, shrunk
 from modescope.spectral_graph.wiring._stored import Part, Stored
 
@@ -45,6 +45,8 @@ class Tracer:
         self.gaps: list[tuple[str, str, str]] = []
         self.order: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
+        self.elsewhere: dict[str, str] = {}
+        self.kept: dict[int, tuple[Any, Any]] = {}
         self.modules: list[str] = []
         self.input = self.ledger.new(1, (Source("", np.zeros(1, np.int64)),))
         self.muted = 0
@@ -55,11 +57,21 @@ class Tracer:
 
     def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run a function of torch, and follow what it does."""
+        name, in_place = operations.named(function)
+        if in_place or name in operations.WRITING:
+            self._keep(args[:1])
+        elif name in operations.TABLES and (args[3] if len(args) > 3 else kwargs.get("max_norm")):  # it shortens what it looks up
+            self._keep((*args[1:2], kwargs.get("weight")))
+        if kwargs.get("out") is not None:
+            self._keep(kwargs["out"])
         if self.muted:
             return function(*args, **kwargs)
-        name, in_place = operations.named(function)
         before = [(tensor, self.of(tensor)) for tensor in floats((args, kwargs))]
         result = function(*args, **kwargs)
+        if name in operations.OUTSIDE:
+            for _, labels in before:
+                if labels is not None:
+                    self.leaves(labels, "numbers outside torch")
         outputs = [args[0]] if name == "setitem" else list(floats(result))
         if outputs and before:
             self._follow(Call(self, function, name, args, kwargs, outputs, before))
@@ -70,6 +82,13 @@ class Tracer:
             for output in outputs:
                 self.set(output, self.constant(output))
         return result
+
+    def _keep(self, written: Any) -> None:
+        """Copy the stored tensors among those that a function writes to."""
+        for tensor in floats(written):
+            owner = self._stored.owner(tensor)
+            if owner is not None and id(owner) not in self.kept:
+                self.kept[id(owner)] = (owner, owner.detach().clone())
 
     def of(self, tensor: Any) -> Labels | None:
         """Labels of a tensor; None where nothing is known of it."""
@@ -107,6 +126,16 @@ class Tracer:
             labels = self.of(tensor)
             if labels is not None:
                 self.ledger.sources(numbers(labels))
+
+    def leaves(self, labels: Labels, where: str) -> None:
+        """Note that channels go to a place where no layer reads them."""
+        for source in self.ledger.sources(numbers(labels), None):
+            if source.writer:
+                self.elsewhere.setdefault(source.writer, where)
+
+    def gain(self, tensor: Any) -> str:
+        """Name of the learned vector that a tensor is, or empty."""
+        return self._stored.vector(tensor)
 
     def normalised(self, labels: Labels | None, output: Any, passed: tuple[str, str], axes: tuple[int, ...]) -> None:
         """Set the labels of what a normalisation gave.
@@ -188,7 +217,8 @@ class Tracer:
         mixed = (high != low) & (high > 0)
         if bool(mixed.any()):
             self.ledger.sources(numbers(small))
-            mark = self.ledger.unknown(self.first_reason(labels) or reason, statistic=statistic)
+            self.leaves(small, reason)
+            mark = self.ledger.unknown(self.first_reason(labels) or reason, statistic=statistic, behind=self.behind([small]))
             high = self.torch.where(mixed, self.torch.full_like(high, float(mark)), high)
         return high.expand(shape)
 
@@ -272,15 +302,37 @@ class Tracer:
         owners = (self._stored.module(tensor) for tensor in tensors)
         return next((owner for owner in owners if owner is not None), self.modules[-1] if self.modules else "")
 
-    def refuse(self, tensors: Sequence[Any], reason: str) -> bool:
-        """A gap for every layer among these tensors; whether there are any."""
-        refused = False
-        for tensor in tensors:
-            for layer in self._stored.names(tensor):
-                self.order.setdefault(layer.name, layer)
-                self.gaps.append(("", layer.name, reason))
-                refused = True
-        return refused
+    def behind(self, labels: Sequence[Labels]) -> tuple[str, ...]:
+        """Layers that what these labels hold was made from; none where one of them is not known."""
+        found: list[str] = []
+        for label in labels:
+            for source in self.ledger.sources(numbers(label), None):
+                if source.reason and not source.behind:
+                    return ()
+                found += [source.writer] if source.writer else source.behind
+        return tuple(dict.fromkeys(found))
+
+    def refuse(self, tensors: Sequence[Any], reason: str, behind: Sequence[str]) -> tuple[str, ...]:
+        """Gaps for every layer among these tensors; their names.
+
+        Args:
+            tensors: What a function takes.
+            reason: Why it is not followed.
+            behind: The layers that wrote the others of these, or none where that is not known or they are many.
+        """
+        refused = {layer.name: layer for tensor in tensors for layer in self._stored.names(tensor)}
+        for name, layer in refused.items():
+            self.order.setdefault(name, layer)
+            self.gaps += [(writer, name, reason) for writer in behind or ("",)]
+        return tuple(refused)
+
+    def unseen(self, prefix: str, reason: str) -> None:
+        """A gap for every layer below a name that was not seen to run."""
+        ran = {layer.matrix.tensor for layer in self.order.values()}
+        for name, places in self._stored.placed.items():
+            for place in places if name.startswith(prefix) and name not in ran else ():
+                self.order[place.layer.name] = place.layer
+                self.gaps.append(("", place.layer.name, reason))
 
     def _spread(self, tensor: Any) -> None:
         """Tell the views that share entries with a tensor that was changed in place."""
@@ -335,10 +387,13 @@ class Call:
         reasons = [tracer.first_reason(labels) for labels in told]
         for labels in told:
             tracer.ledger.sources(numbers(labels))
-        refused = tracer.refuse([tensor for tensor, _ in self.before], f"{self.title} is not followed")
+            tracer.leaves(labels, f"{self.title}, which is not followed")
+        behind = tracer.behind(told) if all(labels is not None for _, labels in self.before) else ()
+        near = behind if len(behind) <= FEW else ()
+        refused = tracer.refuse([tensor for tensor, _ in self.before], f"{self.title} is not followed", near)
         only = reasons[0] if reasons and all(reasons) else ""
         given = told and all(source.given for labels in told for source in tracer.ledger.sources(numbers(labels), None))
-        mark = tracer.input if given and not refused else tracer.ledger.unknown(only or reason)
+        mark = tracer.input if given and not refused else tracer.ledger.unknown(only or reason, behind=refused or behind)
         for output in self.outputs:
             tracer.set(output, tracer.uniform(mark, output))
 

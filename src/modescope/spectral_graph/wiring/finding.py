@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from modescope.checkpoints import Checkpoint
 from modescope.errors import UsageError
-from modescope.matrix import Matrix
-from modescope.spectral_graph.wiring import Wiring
+from modescope.spectral_graph.wiring import Gap, Wiring
+from modescope.spectral_graph.wiring._spine import left_out
 from modescope.spectral_graph.wiring.families import families, family
 from modescope.spectral_graph.wiring.ordered import ordered
 from modescope.spectral_graph.wiring.stated import stated
@@ -103,7 +102,8 @@ def _chosen(wiring: Wiring, include: str | Sequence[str], exclude: str | Sequenc
     wanted, unwanted = ((globs,) if isinstance(globs, str) else tuple(globs) for globs in (include, exclude))
     if not wanted and not unwanted:
         return wiring
-    layers = tuple(layer for layer in wiring.layers if _selected(layer.matrix, wanted, unwanted))
+    why = {layer.name: left_out((layer.matrix.tensor, *layer.matrix.aliases), wanted, unwanted) for layer in wiring.layers}
+    layers = tuple(layer for layer in wiring.layers if not why[layer.name])
     if not layers:
         raise UsageError(
             f"no layer is selected by include {', '.join(wanted) or 'all'} and exclude {', '.join(unwanted) or 'none'}."
@@ -111,12 +111,15 @@ def _chosen(wiring: Wiring, include: str | Sequence[str], exclude: str | Sequenc
     names = {layer.name for layer in layers}
     links = tuple(link for link in wiring.links if link.source in names and link.target in names)
     dropped = {layer.name for layer in wiring.layers} - names
+    cut = (
+        Gap(link.source, link.target, why[link.source] or why[link.target])
+        for link in wiring.links
+        if (link.source in dropped) != (link.target in dropped)
+    )
     gaps = tuple(gap for gap in wiring.gaps if gap.source not in dropped and gap.target not in dropped)
-    return replace(wiring, layers=layers, links=links, gaps=gaps)
-
-
-def _selected(matrix: Matrix, include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
-    names = (matrix.tensor, *matrix.aliases)
-    if include and not any(fnmatchcase(name, glob) for name in names for glob in include):
-        return False
-    return not any(fnmatchcase(name, glob) for name in names for glob in exclude)
+    lost = dict.fromkeys(
+        (source, f"{target}, which was not selected")
+        for source, target in (*((x.source, x.target) for x in wiring.links), *((x.source, x.target) for x in wiring.gaps))
+        if source not in dropped and target in dropped
+    )
+    return replace(wiring, layers=layers, links=links, gaps=(*gaps, *dict.fromkeys(cut)), elsewhere=(*wiring.elsewhere, *lost))

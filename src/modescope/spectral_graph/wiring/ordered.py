@@ -12,6 +12,7 @@ from modescope.errors import UsageError
 from modescope.matrix import Tensor
 from modescope.spectral_graph.wiring import Gap, Layer, Link, Norm, Wiring, weights
 from modescope.spectral_graph.wiring._joining import assembled, flattened, join, mismatch
+from modescope.spectral_graph.wiring._spine import Spot, natural, spine
 
 ASSUMED = "one chain in the order of the file is assumed: additions, branches and concatenations cannot be seen in it"
 SORTED = "the file is sorted by name, so that names are taken in the order of the numbers in them"
@@ -30,7 +31,6 @@ _BETRAYED = tuple(
         (r"expert|lora_|adapter|weight_[ih]h", "layers side by side"),
     )
 )
-_DIGITS = re.compile(r"(\d{1,9})")
 _NUMBER = re.compile(r"(?P<stem>.*?)(?P<number>\d*)(?:[-_]?(?:bn|norm|batch_?norm))?\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -47,7 +47,9 @@ def ordered(
     """Join the layers of a checkpoint into one chain.
 
     A layer reads the one before it where their dimensions are equal, or where a dense one reads a whole multiple of what a
-    convolution writes: its positions, flattened. A batch norm belongs to the layer it follows.
+    convolution writes: its positions, flattened. A batch norm belongs to the layer it follows. Nothing is joined past a weight
+    that cannot be used or was not selected; only one that was left out as a side path, by its name or because its dimensions
+    follow neither neighbour, is passed.
 
     Args:
         checkpoint: Its headers are used.
@@ -61,20 +63,28 @@ def ordered(
     Raises:
         UsageError: No layers, names that betray more than one path, or dimensions that do not follow each other; with candidates.
     """
-    offered = weights.layers(checkpoint, view=view, include=include, exclude=exclude)
     names, is_sorted = in_order(checkpoint.tensors)
-    groups = [offered[name] for name in names if name in offered]
+    spots, nowhere, names = spine(checkpoint, names, weights.layers(checkpoint, view=view), include, exclude)
+    groups = [spot.layers for spot in spots if spot.kept]
     if not groups:
         raise UsageError("wiring: expected layers to join, got a checkpoint without any that are selected.")
     if not vouched:
         _judge(groups)
-    chain = [several[0] for several in groups]
-    normed, notes = _with_norms(checkpoint, names, chain)
-    groups = [(normed[several[0].name],) if len(several) == 1 else several for several in groups]
-    joined: list[Link | Gap] = []
-    for index in range(1, len(groups)):
-        earlier = [layer for several in groups[: index - 1] for layer in several]
-        joined += _step(groups[index - 1], groups[index], earlier, flatten, vouched=vouched)
+    normed, notes = _with_norms(checkpoint, names, spots)
+    spots = [replace(spot, layers=(normed[spot.layers[0].name],)) if len(spot.layers) == 1 else spot for spot in spots]
+    groups = [spot.layers for spot in spots if spot.kept]
+    spots, passed = _without_side_paths(spots)
+    aside = [spot for spot in nowhere if not spot.left_out]
+    joined: list[Link | Gap] = [Gap("", spot.name, f"no place in the chain: {spot.missing}") for spot in aside]
+    earlier: list[Layer] = []
+    for writer, reader in pairwise(spots):
+        if writer.kept and reader.kept:
+            joined += _step(writer.layers, reader.layers, earlier, flatten, vouched=vouched)
+        else:
+            joined += _broken(writer, reader)
+        earlier += writer.layers if writer.kept else ()
+    if passed:
+        notes.append(f"left out as side paths, which the chain goes past: {_some(passed)}")
     if any(isinstance(item, Link) and item.relation == "flatten" for item in joined):
         notes.append(LAST if flatten == "channels_last" else FIRST)
     notes = [ASSUMED, *([SORTED] if is_sorted else []), *notes]
@@ -90,14 +100,10 @@ def in_order(tensors: Sequence[Tensor]) -> tuple[list[str], bool]:
     by_dtype: dict[str, list[str]] = {}
     for tensor in tensors:
         by_dtype.setdefault(tensor.stored, []).append(tensor.name)
-    counted = sorted(names, key=_natural)
+    counted = sorted(names, key=natural)
     if counted == names or any(several != sorted(several) for several in by_dtype.values()):
         return names, False
     return counted, True
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _DIGITS.split(name)]
 
 
 def _judge(groups: Sequence[tuple[Layer, ...]]) -> None:
@@ -124,6 +130,39 @@ def _advice() -> str:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _without_side_paths(spots: Sequence[Spot]) -> tuple[list[Spot], list[str]]:
+    """The order without what was left out and is no part of the chain, and the names of that."""
+    beside: list[str] = []
+    for index, spot in enumerate(spots):
+        before = spots[index - 1] if index else None
+        after = spots[index + 1] if index + 1 < len(spots) else None
+        follows = (before is not None and _may_follow(before, spot)) or (after is not None and _may_follow(spot, after))
+        betrayed = any(pattern.search(spot.name.lower()) for pattern, _ in _BETRAYED)
+        if spot.left_out and (betrayed or not follows):
+            beside.append(spot.name)
+    return [spot for spot in spots if spot.name not in beside], beside
+
+
+def _may_follow(writer: Spot, reader: Spot) -> bool:
+    """Whether dimensions speak for a link, or say nothing."""
+    if not writer.layers or not reader.layers:
+        return True
+    return any(
+        one.out == other.channels or (_flattens(one, other) and other.channels % one.out == 0)
+        for one in writer.layers
+        for other in reader.layers
+    )
+
+
+def _broken(writer: Spot, reader: Spot) -> list[Gap]:
+    """Gaps around what is not in the graph; between two that were left out nothing needs to be said."""
+    if writer.left_out and reader.left_out:
+        return []
+    first, second = (writer, reader) if writer.left_out else (reader, writer)  # what the user asked for is said first
+    reason = "; ".join(filter(None, (first.missing, second.missing)))
+    return [Gap(source, target, reason) for target in reader.ends for source in writer.ends]
 
 
 def _step(
@@ -173,20 +212,20 @@ def _flattens(writer: Layer, reader: Layer) -> bool:
     return "convolution" in writer.matrix.kind and reader.matrix.kind in {"dense", "transposed"}
 
 
-def _with_norms(checkpoint: Checkpoint, names: Sequence[str], chain: Sequence[Layer]) -> tuple[dict[str, Layer], list[str]]:
-    """Layers with the norms that follow or precede them, and what must be said of these."""
-    found = {layer.name: layer for layer in chain}
-    by_module = {layer.matrix.tensor.rpartition(".")[0]: layer for layer in chain}
+def _with_norms(checkpoint: Checkpoint, names: Sequence[str], spots: Sequence[Spot]) -> tuple[dict[str, Layer], list[str]]:
+    """Layers with the norms that follow or precede them, also those left out, and what must be said of these."""
+    found = {spot.layers[0].name: spot.layers[0] for spot in spots if spot.layers}
+    by_module = {layer.matrix.tensor.rpartition(".")[0]: layer for layer in found.values()}
     notes: list[str] = []
     for module in dict.fromkeys(name.rpartition(".")[0] for name in names):
         norm = None if module in by_module else weights.norm(checkpoint, module)
         if norm is None:
             continue
-        before, after = _beside(names, chain, module)
+        before, after = _beside(names, spots, module)
         named = _named_alike(module, by_module)
         writer = named if named is not None and named.out == norm.size else before
         if writer is not None and writer.out == norm.size and not found[writer.name].after:
-            notes += _follow(found, chain, norm, writer, batch=weights.is_batch_norm(checkpoint, module))
+            notes += _follow(found, spots, norm, writer, batch=weights.is_batch_norm(checkpoint, module))
         elif after is not None and after.channels == norm.size and not found[after.name].before:
             found[after.name] = replace(found[after.name], before=(norm,))
             notes.append(f"{module} is taken to stand before {after.name}")
@@ -195,12 +234,13 @@ def _with_norms(checkpoint: Checkpoint, names: Sequence[str], chain: Sequence[La
     return found, notes
 
 
-def _follow(found: dict[str, Layer], chain: Sequence[Layer], norm: Norm, writer: Layer, *, batch: bool) -> list[str]:
+def _follow(found: dict[str, Layer], spots: Sequence[Spot], norm: Norm, writer: Layer, *, batch: bool) -> list[str]:
     """Put a norm after a layer: a batch norm is folded there, another one into what reads it next."""
     if batch:
         found[writer.name] = replace(found[writer.name], after=(norm,))
         return [NORMS]
-    reader = next((late for early, late in pairwise(chain) if early.name == writer.name), None)
+    behind = next((late for early, late in pairwise(spots) if early.name == writer.matrix.tensor), None)
+    reader = behind.layers[0] if behind is not None and behind.layers else None
     if reader is None or reader.channels % norm.size:
         return [f"{norm.name} is read by no layer of this chain: not folded"]
     if found[reader.name].before:
@@ -210,13 +250,14 @@ def _follow(found: dict[str, Layer], chain: Sequence[Layer], norm: Norm, writer:
     return [f"{norm.name} is taken to stand between {writer.name} and {reader.name}"]
 
 
-def _beside(names: Sequence[str], chain: Sequence[Layer], module: str) -> tuple[Layer | None, Layer | None]:
-    """The layers of the chain right before and right after a module in the order of names."""
+def _beside(names: Sequence[str], spots: Sequence[Spot], module: str) -> tuple[Layer | None, Layer | None]:
+    """The layers right before and right after a module in the order of names; None where a weight there gives none."""
     place = {name: index for index, name in enumerate(names)}
     here = min(index for name, index in place.items() if name.rpartition(".")[0] == module)
-    before = [layer for layer in chain if place[layer.matrix.tensor] < here]
-    after = [layer for layer in chain if place[layer.matrix.tensor] > here]
-    return (before[-1] if before else None), (after[0] if after else None)
+    before = [spot.layers for spot in spots if place[spot.name] < here][-1:]
+    after = [spot.layers for spot in spots if place[spot.name] > here][:1]
+    first, second = (several[0][0] if several and several[0] else None for several in (before, after))
+    return first, second
 
 
 def _named_alike(module: str, layers: Mapping[str, Layer]) -> Layer | None:

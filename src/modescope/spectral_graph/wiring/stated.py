@@ -79,7 +79,7 @@ def _entries(wiring: Path | Sequence[Any]) -> tuple[list[_Entry], str]:
     if isinstance(wiring, Path):
         name, links = wiring.name, _of_file(wiring)
     if not isinstance(links, Sequence) or isinstance(links, str | bytes):
-        raise UsageError(f"{name}: expected a list of links, got {type(links).__name__}.")
+        raise UsageError(f"{name}: expected a list of links, got {_shown(links)}.")
     if not links:
         raise UsageError(f"{name}: expected at least one link, got an empty list.")
     where = f"as stated in {name}" if isinstance(wiring, Path) else ""
@@ -93,7 +93,12 @@ def _of_file(path: Path) -> Any:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UnreadableError(f"{path}: expected a JSON file with a list of links ({error}).") from error
-    return found.get("links") if isinstance(found, dict) else found
+    if isinstance(found, dict):
+        if not isinstance(found.get("links"), list):
+            got = f"{_shown(found['links'])} there" if "links" in found else f"an object with the keys {_shown(sorted(found))}"
+            raise UsageError(f"{path.name}: expected a list of links, or an object with one in 'links', got {got}.")
+        return found["links"]
+    return found
 
 
 def _entry(place: str, item: Any) -> _Entry:

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from modescope.checkpoints import Checkpoint
 from modescope.errors import ModescopeError, UsageError
 from modescope.spectral_graph.wiring import Wiring
 from modescope.spectral_graph.wiring._assembled import assembled
-from modescope.spectral_graph.wiring._labels import Labels
+from modescope.spectral_graph.wiring._labels import Labels, floats
 from modescope.spectral_graph.wiring._rules import RULES
 from modescope.spectral_graph.wiring._stored import Stored
 from modescope.spectral_graph.wiring._tracer import Tracer
@@ -24,8 +24,9 @@ def traced(model: Any, checkpoint: Checkpoint, inputs: Any, *, view: str | None 
     move entries are run on the numbers too; elementwise functions, pooling, normalisations, additions and products keep them,
     attention keeps those of its values. A reader whose channels are lost gives a gap with the function that lost them.
 
-    The model is given back as it was, also after an exception: training flags, buffers, hooks and torch's random numbers. Memory is
-    that of one run and, where channels vary along all axes, as many numbers of eight bytes as the activations that are alive.
+    The model is given back as it was, also after an exception: training flags, weights and buffers that its run writes to, hooks
+    and torch's random numbers. What `torch.compile` compiled runs as it was written. Memory is that of one run and, where channels
+    vary along all axes, as many numbers of eight bytes as the activations that are alive.
 
     Args:
         model: An `nn.Module`. It runs in evaluation mode and without gradients.
@@ -38,7 +39,8 @@ def traced(model: Any, checkpoint: Checkpoint, inputs: Any, *, view: str | None 
         `Wiring` of the layers that ran, in the order in which they first ran.
 
     Raises:
-        UsageError: The model does not run on the input, does not belong to the checkpoint, or torch is not installed.
+        UsageError: The model does not run on the input, does not belong to the checkpoint, or no layer of it was seen to run, as
+            in a scripted or quantised one; or torch is not installed.
     """
     try:
         import torch
@@ -47,7 +49,7 @@ def traced(model: Any, checkpoint: Checkpoint, inputs: Any, *, view: str | None 
     args, kwargs = _arguments(inputs)
     stored = Stored(model, checkpoint, view)
     tracer = Tracer(torch, stored, RULES)
-    with _given_back(model), torch.no_grad(), _named_modules(model, tracer):
+    with _given_back(model, tracer), torch.no_grad(), _eager(), _named_modules(model, tracer):
         args, kwargs = _copied((args, kwargs), tracer)
         try:
             with _mode(tracer):
@@ -61,6 +63,20 @@ def traced(model: Any, checkpoint: Checkpoint, inputs: Any, *, view: str | None 
                 "pass a tensor, a tuple of arguments or a mapping of keyword arguments."
             ) from error
         tracer.used(output)
+        for tensor in [*floats(output)] or floats(getattr(output, "__dict__", None)):
+            labels = tracer.of(tensor)
+            if labels is None:
+                tracer.elsewhere.setdefault("", "an output of the model that is not followed")
+            else:
+                tracer.leaves(labels, "the output of the model")
+    if not tracer.order:
+        raise UsageError(
+            f"{type(model).__name__}: expected a model whose layers run as functions of torch, got one of which none was seen to "
+            "run; pass the model as it was before it was scripted, traced or quantised, with weights of real numbers."
+        )
+    for name, module in model.named_modules():
+        if _scripted(module):
+            tracer.unseen(f"{name}." if name else "", f"{name} is a scripted module, which is not followed")
     ran = {layer.matrix.tensor for layer in tracer.order.values()}
     return assembled(tracer, checkpoint, [name for name in stored.placed if name not in ran])
 
@@ -104,12 +120,24 @@ def _mode(tracer: Tracer) -> Any:
 
 
 @contextmanager
-def _given_back(model: Any) -> Iterator[None]:
-    """Evaluation mode for a while; flags, buffers and random numbers are then as they were."""
+def _eager() -> Iterator[None]:
+    """What was compiled runs as it was written, so that its functions are seen; before torch 2.6 there is no such switch."""
+    import torch
+
+    stance = getattr(torch.compiler, "set_stance", None)
+    with nullcontext() if stance is None else stance("force_eager"):
+        yield
+
+
+@contextmanager
+def _given_back(model: Any, tracer: Tracer) -> Iterator[None]:
+    """Evaluation mode for a while; flags, weights, buffers and random numbers are then as they were."""
     import torch
 
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(module, dict(module._buffers)) for module in model.modules() if isinstance(module._buffers, dict)]
+    held = [
+        (own, dict(own)) for module in model.modules() for own in (module._buffers, module._parameters) if isinstance(own, dict)
+    ]
     copies = [(tensor, tensor.detach().clone()) for tensor in model.buffers()]
     devices = {tensor.device.index for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)):
@@ -120,11 +148,11 @@ def _given_back(model: Any) -> Iterator[None]:
         finally:
             for module, mode in modes:
                 module.training = mode
-            for module, own in buffers:
-                module._buffers.clear()
-                module._buffers.update(own)
+            for own, entries in held:
+                own.clear()
+                own.update(entries)
             with torch.no_grad():
-                for tensor, copy in copies:
+                for tensor, copy in (*copies, *tracer.kept.values()):
                     if not torch.equal(tensor, copy):
                         tensor.copy_(copy)
 
@@ -134,14 +162,16 @@ def _named_modules(model: Any, tracer: Tracer) -> Iterator[None]:
     """Tell the tracer which module runs; normalisations written by hand are one operation each."""
     with ExitStack() as stack:
         for name, module in model.named_modules():
-            if any(
-                base.__name__ == "ScriptModule" for base in type(module).__mro__
-            ):  # a compiled module runs where no function of torch is seen
+            if _scripted(module):  # it runs where no function of torch is seen
                 continue
             entering, leaving = _hooks(name, module, tracer)
             stack.callback(module.register_forward_pre_hook(entering, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(leaving, always_call=True).remove)
         yield
+
+
+def _scripted(module: Any) -> bool:
+    return any(base.__name__ == "ScriptModule" for base in type(module).__mro__)
 
 
 def _hooks(name: str, module: Any, tracer: Tracer) -> tuple[Any, Any]:

@@ -110,6 +110,12 @@ def norm(checkpoint: Checkpoint, module: str, *, centred: bool | None = None) ->
     return Norm(module, scale.shape[0], partial(_gains, scale, shift, _offset(declared)), centred=centred)
 
 
+def gain(checkpoint: Checkpoint, name: str) -> Norm | None:
+    """A vector of gains by the name of its parameter: a normalisation that takes no statistics; None where it is not stored."""
+    tensor = next((tensor for tensor in checkpoint.tensors if name in (tensor.name, *tensor.aliases)), None)
+    return None if tensor is None else Norm(name, prod(tensor.shape), partial(_plain_gains, tensor))
+
+
 def is_batch_norm(checkpoint: Checkpoint, module: str) -> bool:
     """Whether a module keeps running statistics."""
     prefix = f"{module}." if module else ""
@@ -138,6 +144,7 @@ def _layer(known: Mapping[str, Tensor], numbers: Mapping[tuple[str, str], Rows],
         groups=groups,
         bias=_bias(known, numbers, matrix),
         note=matrix.note,
+        aliases=tuple(tensor.aliases),
     )
 
 
@@ -283,6 +290,11 @@ def _batch_gains(scale: Tensor | None, shift: Tensor | None, mean: Tensor, varia
         )
     gain = _vector(scale, size, 1.0) / np.sqrt(var + eps)
     return Gains(gain, _vector(shift, size, 0.0) - _vector(mean, size, 0.0) * gain, tuple(np.flatnonzero(var < eps).tolist()))
+
+
+def _plain_gains(tensor: Tensor) -> Gains:
+    size = prod(tensor.shape)
+    return Gains(_vector(tensor, size, 1.0), np.zeros(size))
 
 
 def _gains(scale: Tensor, shift: Tensor | None, offset: float) -> Gains:

@@ -25,6 +25,7 @@ TABLE = Table(
 )
 _FUSED = replace(TABLE, query="", key="", value="", fused="self_attn.qkv_proj", mlp=(), gate_up="mlp.gate_up_proj")
 _NORMED = replace(TABLE, query_norm="self_attn.q_norm", key_norm="self_attn.k_norm")
+_PARALLEL = replace(TABLE, parallel=True, mlp_norm="input_layernorm")
 _BETWEEN = replace(
     TABLE, mlp_norm="pre_feedforward_layernorm", after_attention="post_attention_layernorm", after_mlp="post_feedforward_layernorm"
 )
@@ -43,5 +44,11 @@ def claims(model_type: str, /) -> int:
 
 
 def wire(checkpoint: Checkpoint, /, *, view: str | None = None) -> Wiring:
-    """One stream, each reader after an RMS norm of its own; gate and up projections are multiplied before the down projection."""
-    return wire_table(checkpoint, TABLES[config(checkpoint, "model_type")], "llama", view)
+    """One stream, each reader after an RMS norm of its own; gate and up projections are multiplied before the down projection.
+
+    In a parallel StableLM attention and MLP read one norm of one state.
+    """
+    table = TABLES[config(checkpoint, "model_type")]
+    if config(checkpoint, "model_type") == "stablelm" and config(checkpoint, "use_parallel_residual") == "true":
+        table = _PARALLEL
+    return wire_table(checkpoint, table, "llama", view)
