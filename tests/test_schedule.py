@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info
 
 from matrices_cases import as_matrix
 from modescope.matrix import Matrix
-from modescope.schedule import budget, load, processors, run
+from modescope.schedule import budget, in_order, load, processors, run
 from modescope.spectrum import decompose
 
 
@@ -85,3 +85,87 @@ def test_a_fault_in_the_work_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="fault"):
         list(run(many(3, 4), work))
     assert processors() >= 1
+
+
+def test_results_come_in_the_order_given_though_others_are_done_before() -> None:
+    sides = [30, 5, 20, 1, 9, 40, 2]
+
+    def work(m: Matrix) -> int:
+        time.sleep(m.shape[0] / 2000)
+        return m.shape[0]
+
+    for workers in (1, 3, 8):
+        assert list(in_order(many(*sides), work, workers=workers)) == sides
+    assert list(in_order([], work)) == []
+
+
+def test_as_many_are_at_work_as_there_are_threads_and_no_more_are_begun_ahead() -> None:
+    together, lock, begun = threading.Barrier(3), threading.Lock(), [0]
+
+    def work(_: Matrix) -> None:
+        with lock:
+            begun[0] += 1
+        together.wait(timeout=10)  # nobody goes on before three are there
+
+    ahead = []
+    for taken, _ in enumerate(in_order(many(*[3] * 9), work, workers=3), start=1):
+        time.sleep(0.005)
+        ahead.append(begun[0] - taken)
+    assert begun[0] == 9
+    assert max(ahead) == 2  # beside the one that is waited for
+
+
+@pytest.mark.parametrize(("loads", "ahead"), [(0.0, 0), (1.5, 0), (2.0, 1), (3.5, 2)])
+def test_what_is_begun_and_not_yet_taken_stays_within_the_memory_budget(loads: float, ahead: int) -> None:
+    lock, begun, seen = threading.Lock(), [0], []
+    matrices = many(*[50] * 8)
+
+    def work(_: Matrix) -> None:
+        with lock:
+            begun[0] += 1
+
+    for taken, _ in enumerate(in_order(matrices, work, workers=6, memory=int(loads * load(matrices[0]).memory)), start=1):
+        time.sleep(0.005)
+        seen.append(begun[0] - taken)
+    assert begun[0] == len(seen) == 8  # one that never fits runs alone, and none is lost
+    assert max(seen) == ahead
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_in_the_work_reaches_the_caller_in_its_turn_and_stops_the_rest(error: type[BaseException]) -> None:
+    started: list[int] = []
+    before = [(lib["filepath"], lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    def work(m: Matrix) -> int:
+        started.append(m.shape[0])
+        if m.shape[0] == 3:
+            raise error("fault")
+        return m.shape[0]
+
+    results = in_order(many(*range(1, 40)), work, workers=2)
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(error, match="fault"):
+        next(results)
+    assert max(started) <= 4
+    assert before == [(lib["filepath"], lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_an_interruption_of_the_caller_begins_nothing_more_and_leaves_no_thread(workers: int) -> None:
+    started: list[str] = []
+    threads = threading.active_count()
+
+    def work(m: Matrix) -> None:
+        time.sleep(0.005)
+        started.append(m.tensor)
+
+    tasks = in_order(many(*[3] * 50), work, workers=workers)
+    next(tasks)
+    with pytest.raises(KeyboardInterrupt):
+        tasks.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    count = len(started)
+    assert count <= workers
+    assert threading.active_count() == threads
+    time.sleep(0.02)
+    assert len(started) == count
+    assert list(tasks) == []

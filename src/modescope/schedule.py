@@ -108,14 +108,11 @@ def in_order(
     threads = workers or processors()
     begun: list[tuple[int, Future[Result]]] = []
     following = 0
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        try:
-            while begun or following < len(matrices):
-                while following < len(matrices) and len(begun) < threads:
-                    if begun and sum(loads[i].memory for i, _ in begun) + loads[following].memory > room:
-                        break
-                    begun.append((following, pool.submit(work, matrices[following])))
-                    following += 1
-                yield begun.pop(0)[1].result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:  # leaving it waits for what runs
+        while begun or following < len(matrices):
+            while following < len(matrices) and len(begun) < threads:
+                if begun and sum(loads[i].memory for i, _ in begun) + loads[following].memory > room:
+                    break
+                begun.append((following, pool.submit(work, matrices[following])))
+                following += 1
+            yield begun.pop(0)[1].result()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from modescope.spectral_graph.gauges import GAUGES
 from modescope.spectral_graph.nulls import nulls
 from modescope.spectral_graph.result import SpectralGraph
 from modescope.spectral_graph.structures import STRUCTURES
+from modescope.spectral_graph.wiring import LEFT_OUT, Gap
 
 SHIPPED, FRESH = str(demo_path()), str(demo_history()[0])
 LAYERS = ["0.weight", "3.weight", "8.weight", "10.weight"]
@@ -343,3 +345,29 @@ def test_what_reads_a_bias_is_there_on_request(capsys: pytest.CaptureFixture[str
     blocks = json.loads(capsys.readouterr().out)["blocks"]
     assert [block["test"] for block in blocks] == ["bias"] * (len(LAYERS) - 1)
     assert all(0 <= block["significant"] <= block["nodes"] > 0 for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "code"),
+    [
+        ((), 0),
+        ((Gap("a", "", "nothing is known of what reads it"),), 0),
+        ((Gap("", "a", "nothing is known of what it reads"),), 0),
+        ((Gap("a", "b", f"{LEFT_OUT}: b is excluded by b"),), 0),
+        ((Gap("a", "b", f"{LEFT_OUT}: b is excluded by b"), Gap("b", "c", "3 channels and 4")), 5),
+    ],
+)
+def test_only_pairs_that_could_have_been_joined_give_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], gaps: tuple[Gap, ...], code: int
+) -> None:
+    """An open end of the network, and what was left out on purpose, are told and are no fault."""
+    whole = planted()
+    made = replace(whole, gaps=gaps, columns=tuple(column for column in whole.columns if column.status == "ok"))
+    monkeypatch.setattr("modescope.spectral_graph.graph", lambda *_, **__: made)
+    assert _run(["graph", SHIPPED, "-q"]) == code
+    assert capsys.readouterr().err.count("not joined: ") == len(gaps)
+
+
+def test_leaving_a_layer_out_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["graph", SHIPPED, "-q", "--exclude", "8.*"]) == 0
+    assert "left out: 8.weight" in capsys.readouterr().err

@@ -53,3 +53,13 @@ def test_a_zero_matrix_is_one_node_of_no_direction() -> None:
     found = modes(layer("a", np.zeros((4, 3))))
     assert found.nodes == ((0, 3),)
     assert found.blur.tolist() == [np.pi / 2]
+
+
+@pytest.mark.parametrize(("out", "inn", "closed"), [(6, 5, False), (5, 6, False), (5, 5, True)])
+def test_the_smallest_value_of_a_layer_that_is_not_square_lies_beside_directions_of_value_zero(
+    out: int, inn: int, closed: bool
+) -> None:
+    s = np.array([5.0, 4, 3, 2, 0.25])
+    found = modes(layer("a", (haar(RNG, out, 5) * s) @ haar(RNG, inn, 5).T, stored="float16"))
+    assert found.nodes[-1] == (4, 5)
+    assert found.blur[-1] == pytest.approx(rounding("float16") * 5 / (1.75 if closed else 0.25))

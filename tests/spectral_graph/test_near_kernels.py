@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+import net_cases
 from modescope.errors import UsageError
 from modescope.spectral_graph import near_kernels as kernels
+from modescope.spectral_graph.modes import modes
 from structure_cases import frame, joined
 
 
@@ -154,3 +156,16 @@ def test_a_rounded_kernel_counts_as_one_and_a_rotation_of_the_channels_changes_n
     assert one.writer_kernel == two.writer_kernel == 5
     assert one.quarter.overlap == pytest.approx(two.quarter.overlap, abs=1e-9)
     assert math.isfinite(one.quarter.z or math.nan)
+
+
+@pytest.mark.parametrize(("stored", "kernel"), [("float64", 0), ("bfloat16", 3)])
+def test_a_kernel_is_what_the_stored_numbers_cannot_tell_from_zero(stored: str, kernel: int) -> None:
+    """bfloat16 has a spacing of 2^-7: values of less than .0078 of the largest are its rounding."""
+    writer = with_spectrum(8, 8, [1.0, 0.9, 0.8, 0.7, 0.6, 0.005, 0.004, 0.003], 0)
+    reader = with_spectrum(8, 8, [*range(16, 8, -1)], 1)
+    for name, one, other in (("writer_kernel", writer, reader), ("reader_kernel", reader, writer)):
+        left, right = (net_cases.layer("writer", one, stored=stored), net_cases.layer("reader", other, stored=stored))
+        pair = net_cases.joined(left, right)
+        found = kernels.between(pair, modes(left), modes(right))
+        assert getattr(found, name) == kernel
+        assert found.writer_kernel + found.reader_kernel == kernel

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,3 +170,14 @@ def test_a_node_or_output_that_is_no_whole_number_is_refused(number: Any) -> Non
     with pytest.raises(UsageError, match="whole"):
         paths.trace_output(made, "l1", np.eye(3), number)
     assert paths.trace(made, "l1", np.int64(2)) == paths.trace(made, "l1", 2)
+
+
+def test_an_edge_that_passes_nothing_is_not_followed() -> None:
+    """Its directions agree, but one of its ends has a value of zero."""
+    spectral = graph([2, 2, 2], [(0, 0, 1, 1, 0.9), (0, 1, 1, 1, 0.5), (1, 1, 2, 0, 0.8)])
+    quiet = replace(spectral, edges=replace(spectral.edges, silent=np.array([True, False, False])))
+    found = paths.trace(quiet, "l2", 0)
+    assert [(one.layer, one.node) for one in found.ancestors] == [("l0", 1), ("l1", 1)]
+    assert found.back.strength == pytest.approx(0.4)
+    assert [(step.source, step.writer) for step in found.edges] == [("l0", 1), ("l1", 1)]
+    assert paths.trace(quiet, "l0", 0).descendants == ()

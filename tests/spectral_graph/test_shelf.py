@@ -1,5 +1,6 @@
 """What waits on the shelf is what comes back, from memory or from the folder, and nothing stays behind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +37,16 @@ def test_what_exceeds_the_room_lies_in_a_folder_until_the_end(tmp_path: Path, mo
         assert shelf.get("b").u is None
         assert len(list(tmp_path.rglob("*.npy"))) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_put_later_never_takes_the_place_of_what_still_waits() -> None:
+    array = np.array(FIRST.u)
+    a, b, c = (replace(FIRST, layer=replace(FIRST.layer, name=name), u=array, vh=None) for name in "abc")
+    with Shelf(0) as shelf:
+        shelf.put(a)
+        shelf.put(b)
+        shelf.drop("a", "u")
+        array *= -1  # the same memory, as after a layer was let go
+        shelf.put(c)
+        np.testing.assert_array_equal(shelf.get("b").u, FIRST.u)
+        np.testing.assert_array_equal(shelf.get("c").u, -FIRST.u)

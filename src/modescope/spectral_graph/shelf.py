@@ -23,6 +23,7 @@ class Shelf:
         self._modes: dict[str, Modes] = {}
         self._folder: TemporaryDirectory[str] | None = None
         self._files: dict[Key, Path] = {}
+        self._written_so_far = 0
 
     def __enter__(self) -> "Shelf":
         return self
@@ -66,6 +67,7 @@ class Shelf:
     def _written(self, array: Values) -> Path:
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="modescope-")
-        path = Path(self._folder.name) / f"{len(list(Path(self._folder.name).iterdir()))}-{id(array)}.npy"
+        self._written_so_far += 1  # a name is never used twice: another file may still be waited for
+        path = Path(self._folder.name) / f"{self._written_so_far}.npy"
         np.save(path, array)
         return path

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modescope.spectral_graph.nulls import permutation, rotation
+from modescope.spectral_graph.nulls._simulated import simulated
 from modescope.spectral_graph.overlaps import overlaps
 from modescope.spectral_graph.pairs import Pair
 from null_cases import haar, pair, single, smooth
@@ -102,3 +103,20 @@ def test_a_seed_fixes_the_draws():
     one, same, other = (permutation.test(case, overlaps(case), most=0.3, draws=60, seed=seed).log_p for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_a_draw_that_is_smaller_by_rounding_alone_is_as_large():
+    """Otherwise constant directions, whose overlap no order changes, would be the most significant of all."""
+    random = np.random.default_rng(8)
+    case = pair(haar(6, 2, random), haar(6, 2, random).T)
+    weights = np.array([[0.5, 0.3], [0.2, 0.1]])
+    below = [weights * (1 - 4e-16)] * 19
+    assert (below[0] < weights).all()
+    found = simulated(case, weights, below, 1.0, "draws")
+    assert found.log_p.tolist() == [0.0] * 4
+    assert found.family is not None
+    assert found.family[0] == 0.0
+    truly = simulated(case, weights, [weights * (1 - 1e-9)] * 19, 1.0, "draws")
+    assert truly.log_p == pytest.approx([math.log(1 / 20)] * 4)
+    assert truly.family is not None
+    assert truly.family[0] == pytest.approx(math.log(1 / 20))

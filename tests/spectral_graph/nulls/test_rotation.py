@@ -276,3 +276,17 @@ def test_a_reader_of_some_groups_is_tested_against_those_alone(null):
     first, second = ({(n, m): p for n, m, p in zip(t.reader, t.writer, t.log_p, strict=True)} for t in (one, other))
     assert second == {(n, m + 8): pytest.approx(p, abs=1e-12) for (n, m), p in first.items()}
     assert len(second) > 50
+
+
+@pytest.mark.parametrize("taps", [1, 9])
+def test_an_overlap_that_rounding_carries_past_the_largest_possible_has_a_p_that_is_not_zero(taps):
+    """A direction that is read exactly: whether its overlap is 1 less or 1 more than a rounding, its edge is the same."""
+    kernel = np.zeros((1, 8, taps))
+    kernel[0, 0, 0] = 1.0
+    case = pair(np.eye(8)[:, :1], kernel)
+    found = [
+        rotation.test(case, np.array([[at]]), most=0.05, draws=0, seed=0).log_p for at in (1 - 1e-14, 1.0, 1 + 4e-16, 1 + 1e-14)
+    ]
+    assert np.isfinite(found).all()
+    assert np.ptp(found) == 0
+    assert found[0] < -100
