@@ -119,12 +119,33 @@ BELOW: dict[str, set[str]] = {
         "spectrum",
         "svd",
     },
+    "moments": {"errors"},
+    "activations": {"errors", "moments"},
+    "descrambling": {
+        "activations",
+        "blocks",
+        "checkpoints",
+        "errors",
+        "laws",
+        "layers",
+        "matrix",
+        "measuring",
+        "moments",
+        "pictures",
+        "render",
+        "reports",
+        "seeds",
+        "spectral_graph",
+        "spectrum",
+        "svd",
+    },
     "store": {"blocks", "condition", "errors", "matrix", "measures", "quantity", "reports", "result", "runs", "svd", "version"},
     "monitor": {"scanning", "result", "store", "errors"},
     "web": {"blocks", "errors", "measures", "quantity", "render", "reporting", "reports", "result", "runs", "store"},
     "cli": {
         "comparison",
         "spectral_graph",
+        "descrambling",
         "store",
         "web",
         "reporting",
@@ -144,7 +165,7 @@ BELOW: dict[str, set[str]] = {
     "__init__": {"version"},
 }
 PLUGINS = ("checkpoints", "layers", "measures", "render", "cli")
-TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd", "monitor", "spectral_graph"}  # and there only inside functions
+TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd", "monitor", "spectral_graph", "activations"}  # and there only inside functions
 HEAVY = ("torch", "pandas", "matplotlib", "h5py", "onnx", "networkx", "sklearn", "tensorflow", "duckdb")
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from modescope.checkpoints import open as open
     from modescope.comparison import compare as compare
     from modescope.comparison.result import Comparison as Comparison
+    from modescope.descrambling import descramble as descramble
+    from modescope.descrambling.result import Descrambling as Descrambling
     from modescope.errors import Interrupted as Interrupted
     from modescope.errors import MatrixError as MatrixError
     from modescope.errors import ModescopeError as ModescopeError
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Checkpoint": "checkpoints",
     "Comparison": "comparison.result",
+    "Descrambling": "descrambling.result",
     "Inspection": "inspection",
     "Interrupted": "errors",
     "Matrix": "matrix",
@@ -68,6 +71,7 @@ _HOME = {
     "decompose": "spectrum",
     "demo_history": "shipped",
     "demo_path": "shipped",
+    "descramble": "descrambling",
     "graph": "spectral_graph",
     "inspect": "inspection",
     "load_report": "reports.form",
@@ -82,6 +86,7 @@ _HOME = {
 __all__ = [
     "Checkpoint",
     "Comparison",
+    "Descrambling",
     "Inspection",
     "Interrupted",
     "Matrix",
@@ -105,6 +110,7 @@ __all__ = [
     "decompose",
     "demo_history",
     "demo_path",
+    "descramble",
     "graph",
     "inspect",
     "load_report",

@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import struct
 import sys
 import zipfile
 from itertools import pairwise
@@ -299,7 +300,7 @@ def test_without_h5py_the_error_names_the_extra(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("child", "word"), [("import os; os.kill(os.getpid(), 11)", "crashes"), ("while True: pass", "takes more")]
+    ("child", "word"), [("import os; os.kill(os.getpid(), 11)", "crashes"), ("while True: pass", "takes more.*too slow")]
 )
 def test_a_crash_or_an_endless_loop_of_the_library_is_an_error_of_the_file(tmp_path, monkeypatch, child, word):
     path, _ = sample(tmp_path)
@@ -307,6 +308,186 @@ def test_a_crash_or_an_endless_loop_of_the_library_is_an_error_of_the_file(tmp_p
     monkeypatch.setattr(_hdf5_library, "PATIENCE", 1.0)
     with pytest.raises(UnreadableError, match=rf"model\.h5.*{word}"):
         checkpoints.open(path)
+
+
+def packed(path: Path) -> checkpoints.Checkpoint:
+    """One array that has to be asked for, because it is packed."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("w", data=counting(6, 5), chunks=(4, 3), compression="gzip")
+    return checkpoints.open(path)
+
+
+def test_numbers_that_take_too_long_are_slow_and_not_damaged(tmp_path, monkeypatch):
+    (tensor,) = packed(tmp_path / "m.h5").tensors
+    monkeypatch.setattr(_hdf5_library, "_CHILD", "while True: pass")
+    monkeypatch.setattr(_hdf5_library, "PATIENCE", 0.5)
+    with pytest.raises(UnreadableError, match=r"m\.h5: tensor 'w': .*too slow") as told:
+        tensor.read()
+    assert "damage" not in str(told.value)
+
+
+def test_the_patience_for_numbers_grows_with_their_size(tmp_path, monkeypatch):
+    (tensor,) = packed(tmp_path / "m.h5").tensors
+    monkeypatch.setattr(_hdf5_library, "PATIENCE", 0.01)  # less than a process takes to start
+    monkeypatch.setattr(_hdf5_library, "SLOWEST", 1)  # byte a second
+    np.testing.assert_array_equal(tensor.read(), counting(6, 5))
+
+
+def test_packed_numbers_cross_the_pipe_as_they_are_and_an_empty_array_crosses_it_too(tmp_path, monkeypatch):
+    """Text around them would cost a third more, and several copies."""
+    import subprocess
+
+    said: list[int] = []
+    real_run = subprocess.run
+
+    def run(*arguments: Any, **settings: Any) -> Any:
+        done = real_run(*arguments, **settings)
+        said.append(len(done.stdout))
+        return done
+
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_dataset("w", data=counting(60, 50), chunks=(40, 30), compression="gzip")
+        file.create_dataset("z", (0, 3), "f4", chunks=(4, 3), maxshape=(None, 3))
+    full, empty = checkpoints.open(tmp_path / "m.h5").tensors
+    monkeypatch.setattr(_hdf5_library.subprocess, "run", run)
+    np.testing.assert_array_equal(full.read(), counting(60, 50))
+    assert empty.read().shape == (0, 3)
+    assert said == [counting(60, 50).nbytes, 0]
+
+
+@pytest.mark.parametrize("change", ["shape", "dtype", "gone", "group", "view", "link"])
+def test_packed_numbers_of_a_file_that_changed_since_it_was_opened_are_not_given(tmp_path, change):
+    path, other = tmp_path / "m.h5", tmp_path / "other.h5"
+    packed(other)
+    (tensor,) = packed(path).tensors
+    with h5py.File(path, "w") as file:
+        match change:
+            case "shape":
+                file["w"] = counting(5, 6)
+            case "dtype":
+                file["w"] = np.zeros((6, 5), np.int64)  # as many bytes
+            case "gone":
+                file["v"] = counting(6, 5)
+            case "group":
+                file.create_group("w")
+            case "view":
+                view = h5py.VirtualLayout((6, 5), dtype=counting(6, 5).dtype)
+                view[:] = h5py.VirtualSource(str(other), "w", (6, 5))
+                file.create_virtual_dataset("w", view)
+            case "link":
+                file["w"] = h5py.ExternalLink(other.name, "/w")
+    with pytest.raises((UnreadableError, UnsafeError), match=r"changed since it was opened|in this file"):
+        tensor.read()
+
+
+def test_a_layer_listed_again_and_again_is_asked_once_for_its_weights(tmp_path):
+    """300 layers of one name with 300 weights of one name are one place, and not 90,000."""
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["a/w"] = counting(2, 2)
+        file["b/w"] = counting(2, 2)
+        file.attrs["layer_names"] = np.array([b"b", *[b"a", b"./a", b"a/"] * 100])
+        file["a"].attrs["weight_names"] = np.array([b"w"] * 300)
+        file["b"].attrs["weight_names"] = np.array([b"w"])
+    assert _hdf5_library.headers(tmp_path / "m.h5")["places"] == ["b/w", "a/w"]
+    assert list(read_all(tmp_path / "m.h5")) == ["b.w", "a.w"]
+
+
+def test_more_names_than_any_model_has_are_refused_however_they_are_spread(tmp_path, monkeypatch):
+    layers = {f"l{place}": {f"l{place}/kernel:0": counting(2, 2), f"l{place}/bias:0": counting(2)} for place in range(4)}
+    path = legacy(tmp_path / "m.h5", layers)  # 4 layers and 8 weights
+    monkeypatch.setattr(_hdf5_library, "LONGEST_LIST", 12)
+    described_in_process(path)
+    for most in (11, 5, 3):
+        monkeypatch.setattr(_hdf5_library, "LONGEST_LIST", most)
+        with pytest.raises(UnreadableError, match=f"at most {most} names"):
+            described_in_process(path)
+
+
+def test_names_in_numbered_pieces_are_one_list(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        for name in ("a", "b", "c"):
+            file[f"{name}/w"] = counting(2, 2)
+            file[name].attrs["weight_names"] = np.array([b"w"])
+        file.attrs["layer_names0"] = np.array([b"c", b"b"])
+        file.attrs["layer_names1"] = np.array([b"a"])
+    assert list(read_all(tmp_path / "m.h5")) == ["c.w", "b.w", "a.w"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its limit of addresses")
+def test_a_file_that_takes_all_memory_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    """Room that is only reserved, never touched: without a limit the system gives it."""
+    path, _ = sample(tmp_path)
+    greedy = "import numpy; from modescope.checkpoints import _hdf5_library as m; m._described = lambda *_: {'places': len(%s)}; "
+    greedy %= "numpy.empty(m.ROOM, 'u1')"
+    monkeypatch.setattr(_hdf5_library, "_CHILD", greedy + "m.main()")
+    with pytest.raises(UnreadableError, match=r"model\.h5: expected an HDF5 file, got damage \(.*allocate"):
+        checkpoints.open(path)
+
+
+def test_numbers_that_a_filter_can_hold_are_read_and_those_it_cannot_are_refused(tmp_path):
+    """Zeros are what deflate shrinks most, by 1,030; 64 MiB of which one chunk of 4 KiB is written are promised, not held."""
+    zeros = np.zeros(1 << 20, np.float32)
+    with h5py.File(tmp_path / "zeros.h5", "w") as file:
+        stored = file.create_dataset("w", data=zeros, chunks=zeros.shape, compression="gzip", compression_opts=9)
+        assert zeros.nbytes > 900 * stored.id.get_storage_size()
+    np.testing.assert_array_equal(read_all(tmp_path / "zeros.h5")["w"], zeros)
+    with h5py.File(tmp_path / "lies.h5", "w") as file:
+        file.create_dataset("w", (1 << 24,), "f4", chunks=(1 << 10,), compression="gzip")[:4] = 1
+    with pytest.raises(UnreadableError, match=r"lies\.h5: tensor 'w': expected at most .* got 67,108,864 promised"):
+        checkpoints.open(tmp_path / "lies.h5")
+
+
+@pytest.mark.parametrize("again", ["deflate", "lzf"])
+def test_numbers_packed_twice_are_held_to_what_one_filter_can_shrink(tmp_path, again):
+    """Deflate over deflate shrinks 64 MiB of zeros to some hundred bytes; packed twice without a bomb they are read."""
+    for name, data in (("bomb", np.zeros(1 << 24, np.float32)), ("sound", counting(40, 30))):
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk(data.shape)
+        if again == "lzf":
+            plan.set_filter(32000, h5py.h5z.FLAG_OPTIONAL, ())
+        for _ in range(2 if again == "deflate" else 1):
+            plan.set_deflate(9)
+        kind = h5py.h5t.py_create(data.dtype)
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            h5py.h5d.create(file.id, b"w", kind, h5py.h5s.create_simple(data.shape), plan).write(
+                h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(data)
+            )
+    assert (tmp_path / "bomb.h5").stat().st_size * 1032 < 1 << 26
+    with pytest.raises(UnreadableError, match=r"got 67,108,864 promised.*packed twice"):
+        checkpoints.open(tmp_path / "bomb.h5")
+    np.testing.assert_array_equal(read_all(tmp_path / "sound.h5")["w"], counting(40, 30))
+
+
+def test_a_file_holds_no_more_bytes_than_it_is_long_whatever_its_index_says(tmp_path):
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("w", (1 << 24,), "f4", chunks=(1 << 10,))[:4] = 1
+    data, key = path.read_bytes(), struct.pack("<IIQ", 4096, 0, 0)  # bytes of the chunk, its filters, where it begins
+    assert data.count(key) == 1
+    path.write_bytes(data.replace(key, struct.pack("<IIQ", 1 << 30, 0, 0)))
+    with h5py.File(path) as file:
+        assert file["w"].id.get_storage_size() == 1 << 30
+    with pytest.raises(UnreadableError, match=f"expected at most {len(data):,} bytes, got 67,108,864 promised"):
+        checkpoints.open(path)
+
+
+def test_groups_nested_deeper_than_any_model_are_not_looked_at(tmp_path):
+    inside = _hdf5_library.DEEPEST
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["/".join(["g"] * inside + ["w"])] = counting(2, 2)
+        file["/".join(["h"] * (inside + 1) + ["w"])] = counting(2, 2)
+    assert list(read_all(tmp_path / "m.h5")) == [".".join(["g"] * inside + ["w"])]
+    assert f"more than {inside} deep" in reasons(tmp_path / "m.h5")["/".join(["h"] * (inside + 1))]
+
+
+def test_a_name_longer_than_a_command_line_is_read(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        group = file
+        for letter in "abc":
+            group = group.create_group(letter * 50_000)
+        group.create_dataset("w", data=counting(6, 5), chunks=(4, 3), compression="gzip")
+    (tensor,) = checkpoints.open(tmp_path / "m.h5").tensors
+    np.testing.assert_array_equal(tensor.read(), counting(6, 5))
 
 
 def described_in_process(path: Path) -> None:

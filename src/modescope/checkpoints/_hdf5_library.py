@@ -1,12 +1,12 @@
 """What the HDF5 library says of a file, asked in a process of its own: damaged files make that library crash or run for ever."""
 
-import base64
 import json
+import os
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,12 @@ from modescope.matrix import Array
 
 MEMBER = "model.weights.h5"  # of a `.keras` archive
 PATIENCE = 120.0  # seconds; a sound file takes one
+SLOWEST = 2_000_000  # bytes of numbers a second that a disk and a filter give at the least
+ROOM = 4 << 30  # bytes of memory for a file without its numbers; those of one dataset come on top
 DEEPEST = 64
 LONGEST_TEXT = 50_000_000  # bytes of a model's description
-LONGEST_LIST = 1_000_000  # names in an attribute
+LONGEST_LIST = 1_000_000  # names of layers and weights that attributes list, all together
+REFUSED = 65  # exit status of a process whose answer is an error
 RATIOS = {1: 1032, 2: 1, 3: 1, 32000: 88}  # filters by number, and how far each can shrink: deflate, shuffle, fletcher32, lzf
 _CHILD = "from modescope.checkpoints._hdf5_library import main; main()"
 _ERRORS = {error.__name__: error for error in (UnreadableError, UnsafeError, UsageError)}
@@ -45,7 +48,7 @@ def headers(path: Path, /) -> Mapping[str, Any]:
     Returns:
         "arrays": the datasets, each with its "path", "shape", "dtype" (with byte order), "place" of its header in the file and
         "offset" of its numbers, None where they are in pieces or packed; "skips": name, shape and reason of everything else;
-        "places": paths in the order of the layers, where the file lists them; "names": name of the layer by its group;
+        "places": names in the order of the layers, where the file lists them; "names": name of the layer by its group;
         "description": the model's, as decoded from JSON; "metadata".
 
     Raises:
@@ -64,53 +67,94 @@ def unpacked(path: Path, name: str, shape: tuple[int, ...], dtype: str, /) -> Ar
     """The numbers of one dataset that is in pieces or packed.
 
     Raises:
-        UnreadableError: The file is damaged, or changed since it was opened.
+        UnsafeError: The file changed since it was opened, and its numbers stand in another file now.
+        UnreadableError: The file is damaged, changed since it was opened, or takes too long.
     """
-    data = base64.b64decode(_asked(path, name)["numbers"])
-    array = np.frombuffer(data, dtype)
-    if array.size != int(np.prod(shape, dtype=np.int64)):
-        raise UnreadableError(f"{path}: tensor {shown(name)}: the file changed since it was opened. Open it again.")
-    array = array.reshape(shape)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    known = np.dtype(dtype)
+    patience = PATIENCE + (byte_count(shape, known.itemsize) or 0) / SLOWEST
+    late = (
+        f"tensor {shown(name)}: expected its numbers within {patience:g} s, got none: too slow. "
+        "Copy the file to a faster disk, or save it without compression."
+    )
+    data = _asked(path, {"name": name, "shape": shape, "dtype": dtype}, patience, late)
+    array = np.frombuffer(data, known).reshape(shape)
+    return array if array.dtype.isnative else array.astype(known.newbyteorder("="))
 
 
 @lru_cache(maxsize=4)
 def _headers(path: Path, _changed_ns: int, _size: int, /) -> Mapping[str, Any]:
-    return _asked(path, "")
-
-
-def _asked(path: Path, name: str) -> Mapping[str, Any]:
-    """What a fresh process found; its crash is an answer as well."""
-    command = [sys.executable, "-P", "-c", _CHILD, str(path.absolute()), name]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        raise UnreadableError(
-            f"{path}: expected an HDF5 file, got one that takes more than {PATIENCE:g} s to look at: damaged."
-        ) from error
-    try:
-        found: Mapping[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        raise UnreadableError(
-            f"{path}: expected an HDF5 file, got one that crashes the library ({done.returncode}). Download or save it again."
-        ) from error
-    if "error" in found:
-        raise _ERRORS[found["error"]](found["text"].replace(str(path.absolute()), str(path)))
+    late = f"expected an HDF5 file, got one that takes more than {PATIENCE:g} s to look at: its disk is too slow, or it is damaged."
+    found: Mapping[str, Any] = json.loads(_asked(path, {}, PATIENCE, late))
     return found
 
 
+def _asked(path: Path, wanted: Mapping[str, Any], patience: float, late: str) -> bytes:
+    """What a fresh process found; its crash is an answer as well.
+
+    Args:
+        path: The file.
+        wanted: "name", "shape" and "dtype" of the dataset to read, or nothing for the headers.
+        patience: Seconds it may take.
+        late: What to say when it takes longer.
+    """
+    command = [sys.executable, "-P", "-c", _CHILD, str(path.absolute())]
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads would take room, and have nothing to do
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=patience, check=False, input=json.dumps(wanted).encode(), env=alone
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnreadableError(f"{path}: {late}") from error
+    if done.returncode == REFUSED:
+        refused = json.loads(done.stdout)
+        raise _ERRORS[refused["error"]](refused["text"].replace(str(path.absolute()), str(path)))
+    if done.returncode:
+        raise UnreadableError(
+            f"{path}: expected an HDF5 file, got one that crashes the library ({done.returncode}). Download or save it again."
+        )
+    return done.stdout
+
+
 def main() -> None:
-    """Answer on standard output, in JSON: the headers of a file, or the numbers of one dataset."""
-    path, name = Path(sys.argv[1]), sys.argv[2]
+    """Answer on standard output: the headers of a file in JSON, or the numbers of one dataset as they are in memory."""
+    path, wanted = Path(sys.argv[1]), json.load(sys.stdin)
+    shape = tuple(wanted.get("shape", ()))
+    size = byte_count(shape, np.dtype(wanted["dtype"]).itemsize) if wanted else 0
+    _limit_memory(ROOM + 5 * (size or 0))  # the numbers, and where they are one chunk, the buffers through which it is unpacked
     try:
         with _opened(path) as file:
-            answer = (
-                {"numbers": base64.b64encode(np.asarray(file[name][()]).tobytes()).decode()} if name else _described(path, file)
-            )
+            if wanted:
+                sys.stdout.buffer.write(_numbers(path, file, wanted["name"], shape, wanted["dtype"]))
+            else:
+                sys.stdout.write(json.dumps(_described(path, file)))
     except ModescopeError as error:
-        answer = {"error": type(error).__name__, "text": str(error)}
-    sys.stdout.write(json.dumps(answer))
-    sys.stdout.flush()
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "text": str(error)}))
+        sys.exit(REFUSED)
+
+
+def _limit_memory(size: int) -> None:
+    """Let this process take no more than `size` bytes, where the system can tell it so."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    with suppress(ValueError, OSError):  # macOS knows the limit and refuses to set it
+        resource.setrlimit(resource.RLIMIT_AS, (size if most == resource.RLIM_INFINITY else min(size, most), most))
+
+
+def _numbers(path: Path, file: Any, name: str, shape: tuple[int, ...], dtype: str) -> memoryview:
+    """The bytes of one dataset, which must still be what its header said."""
+    import h5py
+
+    item = file
+    for part in name.split("/"):  # a link may lead out of the file by now: no other kind is followed
+        hard = isinstance(item, h5py.Group) and isinstance(item.get(part, getlink=True), h5py.HardLink)
+        item = item[part] if hard else None
+    same = isinstance(item, h5py.Dataset) and (item.shape, item.dtype.str) == (shape, dtype)
+    if not same or _why_unreadable(path, name, item):
+        raise UnreadableError(f"{path}: tensor {shown(name)}: the file changed since it was opened. Open it again.")
+    return np.asarray(item[()]).reshape(-1).view(np.uint8).data
 
 
 @contextmanager
@@ -135,16 +179,15 @@ def _opened(path: Path) -> Iterator[Any]:
 def _described(path: Path, file: Any) -> dict[str, Any]:
     arrays: list[dict[str, Any]] = []
     skips: list[tuple[str, tuple[int, ...], str]] = []
-    _walk(path, file, (), arrays, skips, {_place(file): "/"})
-    top = ("model_weights",) if "model_weights" in file else ()
+    seen = {_place(file): "/"}
+    _walk(path, file, (), arrays, skips, seen)
+    walked = set(seen.values())
+    top = ("model_weights",) if "model_weights" in walked else ()
     groups = [file, *(file[name] for name in top)]
-    listed = groups[-1]
-    layers = _list(path, listed.attrs, "layer_names")
-    weights = {name: _list(path, listed[name].attrs, "weight_names") for name in layers if name in listed}
     return {
         "arrays": arrays,
         "skips": skips,
-        "places": [[*top, layer, *weight.split("/")] for layer in layers for weight in weights.get(layer, ())],
+        "places": _places(path, file, top, walked),
         "names": {
             group: _text(file[group].attrs, "name")
             for group in {"/".join(array["path"][:-1]) for array in arrays if array["path"][-2:-1] == ("vars",)}
@@ -156,6 +199,20 @@ def _described(path: Path, file: Any) -> dict[str, Any]:
             if (text := next(filter(None, (_text(group.attrs, key) for group in groups)), ""))
         },
     }
+
+
+def _places(path: Path, file: Any, top: tuple[str, ...], walked: set[str]) -> list[str]:
+    """Names of arrays in the order of the layers; only groups that were walked through are asked for theirs."""
+    layers = _list(path, file["/".join(top) or "/"].attrs, "layer_names", LONGEST_LIST)
+    room = LONGEST_LIST - len(layers)
+    places: dict[str, None] = {}
+    for layer in dict.fromkeys(layers):  # one that is listed again and again is asked once
+        name = "/".join((*top, layer))
+        if name in walked:
+            weights = _list(path, file[name].attrs, "weight_names", room)
+            room -= len(weights)
+            places.update(dict.fromkeys(f"{name}/{weight}" for weight in weights))
+    return list(places)
 
 
 def _walk(
@@ -225,26 +282,33 @@ def _why_unreadable(path: Path, name: str, dataset: Any) -> str:
     if size is None:
         raise UnreadableError(f"{what}: expected a shape that fits into memory, got {shown(dataset.shape)}.")
     filters = dataset.id.get_create_plist()
-    ratio = 1
+    ratio = 1  # that of the strongest filter: packed numbers do not shrink again, so filters on top of each other add nothing
     for number in range(filters.get_nfilters()):
         code = filters.get_filter(number)[0]
         if code not in RATIOS:
             return f"packed by filter {code} of HDF5, which is not read: save it with gzip or without compression"
-        ratio *= RATIOS[code]
+        ratio = max(ratio, RATIOS[code])
     stored = int(dataset.id.get_storage_size())
     if size and not stored:
         return "never written: the file holds its shape alone"
-    if size > ratio * min(stored, path.stat().st_size):
-        raise UnreadableError(f"{what}: expected at most {ratio * stored:,} bytes, got {size:,} promised: the file is cut or lies.")
+    most = ratio * min(stored, path.stat().st_size)
+    if size > most:
+        raise UnreadableError(
+            f"{what}: expected at most {most:,} bytes, got {size:,} promised: the file is cut, lies, or is packed twice."
+        )
     return ""
 
 
-def _list(path: Path, attributes: Any, key: str) -> list[str]:
+def _list(path: Path, attributes: Any, key: str, most: int) -> list[str]:
     """Names in an attribute, or in the numbered pieces that Keras cuts a long one into."""
     keys = [key] if key in attributes else []
     while keys[:1] != [key] and f"{key}{len(keys)}" in attributes:
         keys.append(f"{key}{len(keys)}")
-    found = [item for each in keys for item in np.ravel(attributes[each])[:LONGEST_LIST].tolist()]
+    found: list[Any] = []
+    for each in keys:
+        found += np.ravel(attributes[each]).tolist()
+        if len(found) > most:
+            raise UnreadableError(f"{path}: expected at most {LONGEST_LIST:,} names of layers and weights, got more: damaged.")
     if not all(isinstance(item, str | bytes) for item in found):
         raise UnreadableError(f"{path}: expected names in the attribute {shown(key)}, got other values.")
     return [item if isinstance(item, str) else item.decode() for item in found]

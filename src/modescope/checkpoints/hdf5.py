@@ -49,11 +49,11 @@ def tensors(source: Path, /) -> Iterator[Tensor | Skip]:
     description = _description(source, found["description"])
     keras = bool(found["places"] or found["names"] or description)
     known = _keras.classes(description)
-    places = {tuple(path): place for place, path in enumerate(found["places"])}
+    places = {name: place for place, name in enumerate(found["places"])}
     shapes: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
     for array in found["arrays"]:
         shapes.setdefault(tuple(array["path"][:-1]), {})[array["path"][-1]] = tuple(array["shape"])
-    for array in sorted(found["arrays"], key=lambda array: (places.get(tuple(array["path"]), len(places)), array["place"])):
+    for array in sorted(found["arrays"], key=lambda array: (places.get("/".join(array["path"]), len(places)), array["place"])):
         path = tuple(array["path"])
         group, shape = path[:-1], tuple(array["shape"])
         meant = (

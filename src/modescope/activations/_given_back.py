@@ -1,0 +1,33 @@
+"""A model lent for inference and given back as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def given_back(model: Any) -> Iterator[None]:
+    """Evaluation mode without gradients for a while; flags, buffers and random numbers are then as they were."""
+    import torch
+
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(module, dict(module._buffers)) for module in model.modules() if isinstance(module._buffers, dict)]
+    copies = [(tensor, tensor.detach().clone()) for tensor in model.buffers()]
+    devices = {tensor.device.index for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.no_grad():
+        try:
+            torch.backends.mha.set_fastpath_enabled(False)  # which runs an encoder layer as one kernel and calls no module in it
+            for module, _ in modes:
+                module.training = False  # not eval(), which a model may have given other effects
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+            for module, mode in modes:
+                module.training = mode
+            for module, own in buffers:
+                module._buffers.clear()
+                module._buffers.update(own)
+            for tensor, copy in copies:
+                if not torch.equal(tensor, copy):
+                    tensor.copy_(copy)

@@ -1,0 +1,154 @@
+"""What is descrambled: one weight as the matrix that acts, its bias, and the moments of the data that go into it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from modescope import measuring
+from modescope import moments as streaming
+from modescope.checkpoints import Checkpoint, open
+from modescope.errors import UsageError
+from modescope.layers import matrices
+from modescope.matrix import Matrix, Tensor
+from modescope.moments import Moments
+from modescope.svd import Values
+
+WHOLE = ("dense", "unfolding", "transposed")  # views that are the whole layer
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """One layer.
+
+    Attributes:
+        name: Of its tensor, followed by the view where a tensor holds several matrices; "weight" for an array.
+        module: Of the module it belongs to, or empty.
+        weight: (m, n) float64, as it acts.
+        bias: (m,) or None.
+        patches: It is a convolution, whose inputs are patches.
+        source: path, format, sha256, number of tensors and of parameters.
+    """
+
+    name: str
+    module: str
+    weight: Values
+    bias: Values | None
+    patches: bool
+    source: dict[str, Any]
+
+
+def given(source: Any, layer: str | None, bias: Any, /) -> Given:
+    """Find a layer.
+
+    Args:
+        source: An array (m, n), or whatever `open` takes.
+        layer: Name of its module or tensor, followed by the view where a tensor holds several matrices; not for an array.
+        bias: An array (m,), True for the one beside the weight where there is one, or False.
+
+    Raises:
+        UsageError: No such layer, or several; a weight or bias that is not finite or does not fit.
+    """
+    if isinstance(source, np.ndarray):
+        if layer is not None:
+            raise UsageError(f"layer: expected none beside an array, got {layer!r}.")
+        own = None if isinstance(bias, bool) else bias
+        return Given(
+            "weight", "", _real(source, "weight", 2), _bias(own, source.shape[0]), False, {"path": None, "format": "array"}
+        )
+    checkpoint = open(source)
+    matrix = _found(checkpoint, layer)
+    operand = matrix.read()
+    if not isinstance(operand, np.ndarray):
+        raise UsageError(f"{matrix}: expected a plain matrix or convolution; products and groups are not descrambled. Take a part.")
+    weight = _real(operand, str(matrix), 2)
+    beside = _beside(checkpoint, matrix, weight.shape[0]) if bias is True else None if bias is False else bias
+    name = matrix.tensor if matrix.view in WHOLE else f"{matrix.tensor} {matrix.view}"
+    said = measuring.source(checkpoint, hashed=True)
+    return Given(name, matrix.tensor.rpartition(".")[0], weight, _bias(beside, weight.shape[0]), "convolution" in matrix.kind, said)
+
+
+def data(source: Any, found: Given, inputs: Any, moments: Moments | None, /) -> Moments | None:
+    """Moments of what goes into the layer, or None where nothing was given.
+
+    Args:
+        source: What `given` was asked with; a live module is run on `inputs`.
+        found: The layer.
+        inputs: Of the network where the source is a module; otherwise of the layer: an array (N, n), or an iterable of such.
+        moments: Of the inputs of the layer, in place of these.
+
+    Raises:
+        UsageError: Both or unfit.
+    """
+    if inputs is not None and moments is not None:
+        raise UsageError("descramble: expected inputs or moments, got both.")
+    n = found.weight.shape[1]
+    if inputs is not None:
+        moments = _measured(source, found, inputs)
+    if moments is not None and moments.mean.size != n:
+        raise UsageError(f"{found.name}: expected data of {n} numbers a sample, which go into it, got {moments.mean.size}.")
+    return moments
+
+
+def _measured(source: Any, found: Given, inputs: Any) -> Moments:
+    if any(base.__name__ == "Module" and base.__module__ == "torch.nn.modules.module" for base in type(source).__mro__):
+        from modescope.activations import moments
+
+        return moments(source, found.module, inputs, patches=found.patches)
+    if isinstance(inputs, np.ndarray):
+        return streaming.of(inputs)
+    if isinstance(inputs, Iterable):
+        return streaming.streamed(inputs)
+    raise UsageError(f"inputs: expected an array (N, n) or an iterable of them, got {type(inputs).__name__}.")
+
+
+def _found(checkpoint: Checkpoint, layer: str | None) -> Matrix:
+    known = [item for item in matrices(checkpoint.tensors) if isinstance(item, Matrix)]
+    if layer is None:
+        if len(known) == 1:
+            return known[0]
+        names = ", ".join(matrix.tensor for matrix in known[:8])
+        raise UsageError(f"layer: expected the name of one of {len(known)} layers: {names}{', ...' if len(known) > 8 else ''}.")
+    fits = [matrix for matrix in known if layer in _names(matrix)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        views = ", ".join(repr(f"{matrix.tensor} {matrix.view}") for matrix in fits[:8])
+        raise UsageError(f"layer {layer!r}: expected one matrix, got {len(fits)}: {views}.")
+    close = get_close_matches(layer, [name for matrix in known for name in _names(matrix)], n=3)
+    raise UsageError(f"layer {layer!r}: no such layer{'; did you mean ' + ' or '.join(map(repr, close)) if close else ''}.")
+
+
+def _names(matrix: Matrix) -> tuple[str, ...]:
+    return (matrix.tensor, matrix.tensor.rpartition(".")[0], f"{matrix.tensor} {matrix.view}", *matrix.aliases)
+
+
+def _beside(checkpoint: Checkpoint, matrix: Matrix, rows: int) -> Values | None:
+    """The bias of the same module where the matrix is the whole of its weight."""
+    if matrix.view not in WHOLE:
+        return None
+    prefix = matrix.tensor.rpartition(".")[0]
+    wanted = f"{prefix}.bias" if prefix else "bias"
+    tensor: Tensor | None = next((one for one in checkpoint.tensors if one.name == wanted), None)
+    return None if tensor is None or tensor.shape != (rows,) else np.asarray(tensor.read(), dtype=np.float64)
+
+
+def _bias(bias: Any, rows: int) -> Values | None:
+    if bias is None:
+        return None
+    found = _real(bias, "bias", 1)
+    if found.shape != (rows,):
+        raise UsageError(f"bias: expected ({rows},) beside a weight of {rows} rows, got {found.shape}.")
+    return found
+
+
+def _real(array: Any, name: str, axes: int) -> Values:
+    found = np.asarray(array)
+    if found.ndim != axes or found.dtype.kind in "cOSU" or not found.size:
+        raise UsageError(f"{name}: expected real numbers on {axes} axes, got {found.dtype} of shape {found.shape}.")
+    values: Values = found.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise UsageError(f"{name}: {int((~np.isfinite(values)).sum())} of {values.size} entries are not finite.")
+    return values

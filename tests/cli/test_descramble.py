@@ -1,0 +1,170 @@
+"""`modescope descramble` as a user meets it: data from a file, forms, exit codes, errors of one line."""
+
+import inspect
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from descrambling_cases import INPUTS, OUTPUTS, data, weight
+from modescope.cli import _run
+from modescope.cli.descramble import command
+from modescope.descrambling import CRITERIA, SIDES, descramble
+from modescope.descrambling.operators import OPERATORS, grid
+from modescope.reports.form import is_report
+
+QUICK = ["--draws", "19"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A network of one layer with a bias, and data for it."""
+    rng = np.random.default_rng(3)
+    net = tmp_path / "net.safetensors"
+    save_file({"fc.weight": weight(), "fc.bias": rng.standard_normal(OUTPUTS)}, net)
+    np.save(tmp_path / "data.npy", data())
+    return str(net), str(tmp_path / "data.npy")
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    capsys.readouterr()
+    assert _run(["descramble", *arguments, "--json", *QUICK]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert isinstance(told, dict)
+    return told
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    capsys.readouterr()
+    assert _run(["descramble", *arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) <= 3
+    return err
+
+
+def test_json_is_the_document_of_the_same_call_in_python(capsys: pytest.CaptureFixture[str], files: tuple[str, str]) -> None:
+    net, inputs = files
+    told = document(capsys, net, "--layer", "fc", "--data", inputs, "--axis", "0:0.01:us", "--seed", "3")
+    same = descramble(net, layer="fc", inputs=data(), axis="0:0.01:us", seed=3, draws=19)
+    assert told == json.loads(json.dumps(same.to_dict()))
+
+
+def test_a_table_comes_without_form_and_cautions_go_to_stderr(capsys: pytest.CaptureFixture[str], files: tuple[str, str]) -> None:
+    assert _run(["descramble", files[0], "--data", files[1], *QUICK]) == 0
+    out, err = capsys.readouterr()
+    assert "Beside controls" in out
+    assert "untrained" in out
+    assert all(line.startswith("caution: ") for line in err.splitlines())
+    assert "view of the weights" in err
+
+
+def test_the_bias_is_used_unless_it_is_left_out(capsys: pytest.CaptureFixture[str], files: tuple[str, str]) -> None:
+    with_bias = document(capsys, files[0], "--data", files[1])
+    without = document(capsys, files[0], "--data", files[1], "--no-bias")
+    assert (with_bias["options"]["bias"], without["options"]["bias"]) == (True, False)  # type: ignore[index]
+    assert with_bias["spectra"] != without["spectra"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--side", "right"],
+        ["--side", "joint"],
+        ["--criterion", "permutation"],
+        ["--difference", "fourier-second", "--centred"],
+        ["--difference", "grid", "--grid", "4x6"],
+    ],
+)
+def test_options_reach_the_result(capsys: pytest.CaptureFixture[str], files: tuple[str, str], options: list[str]) -> None:
+    told = document(capsys, files[0], "--data", files[1], *options)
+    word, value = options[0].removeprefix("--"), options[1]
+    if value == "grid":
+        assert told["difference"] == grid(4, 6).name
+    elif word == "difference":
+        assert told["difference"] == OPERATORS[value](OUTPUTS).name
+        assert told["centred"] is True
+    else:
+        assert told[word] == value
+
+
+def test_a_diagonal_criterion_asks_for_no_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    save_file({"fc.weight": weight(inputs=OUTPUTS)}, tmp_path / "square.safetensors")
+    told = document(capsys, str(tmp_path / "square.safetensors"), "--criterion", "diagonal_sum")
+    assert told["samples"] == 0
+
+
+def test_the_file_says_by_its_suffix_what_is_written(tmp_path: Path, files: tuple[str, str]) -> None:
+    for name in ("page.html", "page.json", "layer.safetensors"):
+        assert _run(["descramble", *files[:1], "--data", files[1], "-o", str(tmp_path / name), *QUICK]) == 0
+    assert is_report(tmp_path / "page.html")
+    assert load_file(tmp_path / "layer.safetensors")["PW"].shape == (OUTPUTS, INPUTS)
+
+
+def test_saved_matrices_are_named_in_the_document(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    to = str(tmp_path / "layer.safetensors")
+    assert document(capsys, files[0], "--data", files[1], "--save", to)["arrays"] == to
+    assert (load_file(to)["W"] == weight()).all()
+
+
+def test_an_archive_of_several_arrays_is_asked_for_a_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    np.savez(tmp_path / "two.npz", train=data(), test=data(seed=1))
+    np.savez(tmp_path / "one.npz", train=data())
+    two, one = str(tmp_path / "two.npz"), str(tmp_path / "one.npz")
+    assert "'train', 'test'" in refused(capsys, 2, files[0], "--data", two)
+    assert "no array 'third'" in refused(capsys, 2, files[0], "--data", two, "--data-key", "third")
+    assert "without a name" in refused(capsys, 2, files[0], "--data", files[1], "--data-key", "train")
+    asked = document(capsys, files[0], "--data", two, "--data-key", "train")
+    assert asked == document(capsys, files[0], "--data", one) == document(capsys, files[0], "--data", files[1])
+
+
+def test_objects_in_a_data_file_are_not_unpickled(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "objects.npz").read_bytes()[:40])
+    for name, code in {"objects.npy": 4, "objects.npz": 4, "text.npy": 3, "cut.npz": 3, "none.npy": 3}.items():
+        assert name in refused(capsys, code, files[0], "--data", str(tmp_path / name))
+
+
+def test_what_does_not_fit_is_said_with_its_shape(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    np.save(tmp_path / "narrow.npy", data()[:, :5])
+    assert f"{INPUTS} numbers a sample" in refused(capsys, 2, files[0], "--data", str(tmp_path / "narrow.npy"))
+    assert "no such layer" in refused(capsys, 2, files[0], "--layer", "fcc", "--data", files[1])
+    assert "--grid" in refused(capsys, 2, files[0], "--data", files[1], "--difference", "grid")
+    assert "--grid" in refused(capsys, 2, files[0], "--data", files[1], "--grid", "4x6")
+    assert "8x16" in refused(capsys, 2, files[0], "--data", files[1], "--difference", "grid", "--grid", "axb")
+    assert ".safetensors" in refused(capsys, 2, files[0], "--data", files[1], "--save", str(tmp_path / "x.npz"))
+    assert "expected inputs" in refused(capsys, 2, files[0])
+    refused(capsys, 3, str(tmp_path / "none.safetensors"), "--data", files[1])
+
+
+def test_what_is_read_is_not_written_over(capsys: pytest.CaptureFixture[str], files: tuple[str, str]) -> None:
+    before = Path(files[0]).read_bytes()
+    assert "would be lost" in refused(capsys, 2, files[0], "--data", files[1], "--save", files[0])
+    assert "would be lost" in refused(capsys, 2, files[0], "--data", files[1], "-o", files[0])
+    assert Path(files[0]).read_bytes() == before
+
+
+def test_choices_and_defaults_are_those_of_the_library() -> None:
+    options = {one.name: one for one in command.params if isinstance(one, click.Option)}
+    usual = {name: one.default for name, one in inspect.signature(descramble).parameters.items()}
+    for name in ("side", "criterion", "difference", "draws", "seed"):
+        assert options[name].default == usual[name], name
+    for name, known in {"side": SIDES, "criterion": CRITERIA, "difference": (*OPERATORS, "grid")}.items():
+        kind = options[name].type
+        assert isinstance(kind, click.Choice)
+        assert set(kind.choices) == set(known)
+    assert all(one.help for one in options.values())

@@ -1,0 +1,138 @@
+"""Descrambling a layer from end to end: from arrays, files and live models, on every side and by every criterion."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import modescope as ms
+from modescope import moments
+from modescope.descrambling import descramble
+from modescope.errors import UsageError
+
+RNG = np.random.default_rng(7)
+W, C = RNG.standard_normal((10, 24)), RNG.standard_normal(10)
+X = RNG.standard_normal((300, 24)) @ RNG.standard_normal((24, 24)) + 0.3
+FEW: dict[str, Any] = {"readings": (), "controls": ()}
+
+
+def cost(p: np.ndarray, signals: np.ndarray) -> float:
+    """The criterion as its definition has it: squared differences along the neuron index, over samples."""
+    return float((np.diff(signals @ p.T, axis=1) ** 2).sum() / signals.shape[0])
+
+
+def test_the_left_side_makes_the_preactivations_as_smooth_as_can_be() -> None:
+    found = descramble(W, inputs=X, bias=C, **FEW)
+    signals = X @ W.T + C
+    assert cost(found.p, signals) == pytest.approx(found.objective["optimal"], rel=1e-10)
+    assert found.objective["reached"] == pytest.approx(found.objective["optimal"], rel=1e-10)
+    assert found.objective["identity"] == pytest.approx(cost(np.eye(10), signals), rel=1e-10)
+    assert all(cost(np.linalg.qr(RNG.standard_normal((10, 10)))[0], signals) > found.objective["optimal"] for _ in range(200))
+    np.testing.assert_allclose(found.view, found.p @ W, atol=1e-12)
+    np.testing.assert_allclose(found.s, np.linalg.svd(found.view, compute_uv=False), rtol=1e-12)
+
+
+def test_the_right_side_turns_what_the_layer_reads() -> None:
+    found = descramble(W, inputs=X, side="right", **FEW)
+    assert cost(found.p, X) == pytest.approx(found.objective["optimal"], rel=1e-10)
+    np.testing.assert_allclose(found.view, W @ found.p.T, atol=1e-12)
+    np.testing.assert_allclose((X @ found.p.T) @ found.view.T, X @ W.T, atol=1e-9)
+
+
+def test_the_joint_side_counts_the_weights_as_data() -> None:
+    found = descramble(W, inputs=X, side="joint", **FEW)
+    ratio = np.linalg.norm(X, 2) / np.linalg.norm(W, 2)
+    stacked = np.concatenate([X, ratio * W])
+    assert cost(found.p, stacked) * len(stacked) / len(X) == pytest.approx(found.objective["optimal"], rel=1e-10)
+
+
+def test_a_rotation_of_the_hidden_space_changes_nothing() -> None:
+    turn = np.linalg.qr(RNG.standard_normal((10, 10)))[0]
+    one, other = descramble(W, inputs=X, bias=C, **FEW), descramble(turn @ W, inputs=X, bias=turn @ C, **FEW)
+    np.testing.assert_allclose(one.view, other.view, atol=1e-8)
+
+
+def test_chunks_moments_and_samples_are_the_same_data() -> None:
+    one = descramble(W, inputs=X, **FEW)
+    for other in (descramble(W, inputs=iter(np.array_split(X, 7)), **FEW), descramble(W, moments=moments.of(X), **FEW)):
+        np.testing.assert_allclose(other.view, one.view, atol=1e-9)
+        assert other.samples == 300
+
+
+def test_a_permutation_is_a_network_and_never_smoother_than_a_rotation() -> None:
+    found = descramble(W, inputs=X, criterion="permutation", **FEW)
+    assert sorted(found.p.argmax(axis=1).tolist()) == list(range(10))
+    assert found.objective["optimal"] <= found.objective["reached"] <= found.objective["identity"]
+    assert cost(found.p, X @ W.T) == pytest.approx(found.objective["reached"], rel=1e-10)
+    assert any("same function" in said for said in found.cautions)
+    assert not any("no network" in said for said in found.cautions)
+
+
+def test_diagonal_criteria_ask_for_a_square_weight_and_no_data() -> None:
+    square = RNG.standard_normal((8, 8))
+    found = descramble(square, criterion="diagonal_sum")
+    assert np.trace(found.view) == pytest.approx(np.linalg.norm(square, "nuc"))
+    assert descramble(square, criterion="diagonal_normsq").objective["reached"] <= np.linalg.norm(square) ** 2
+    with pytest.raises(UsageError, match=r"10, 24|\(10"):
+        descramble(W, criterion="diagonal_sum")
+
+
+def test_a_live_layer_is_what_its_arrays_are() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.ReLU(), torch.nn.Linear(12, 5)).double()
+    x = torch.randn(100, 6, dtype=torch.float64)
+    hidden = model[1](model[0](x)).detach().numpy()
+    weight, bias = (tensor.detach().numpy() for tensor in (model[2].weight, model[2].bias))
+    live, arrays = descramble(model, layer="2", inputs=x, **FEW), descramble(weight, inputs=hidden, bias=bias, **FEW)
+    np.testing.assert_allclose(live.view, arrays.view, atol=1e-8)
+    assert (live.layer, arrays.layer) == ("2.weight", "weight")
+
+
+def test_a_file_takes_the_data_of_the_layer() -> None:
+    data = RNG.standard_normal((200, 64))
+    found = descramble(ms.demo_path(), layer="10.weight", inputs=data, **FEW)
+    assert (found.layer, found.weight.shape, found.samples) == ("10.weight", (10, 64), 200)
+    assert found.source["sha256"]
+
+
+def test_readings_and_controls_stand_beside_the_result() -> None:
+    found = descramble(W, inputs=X, draws=99, axis="0:0.5:us")
+    assert set(found.readings) == {"fourier", "modes", "filter", "baseline"}
+    assert set(found.controls) == {"untrained", "isotropic", "shuffled", "scrambled"}
+    assert found.controls["scrambled"].status == "ok"
+    assert found.axis.unit == "us"
+    short = descramble(RNG.standard_normal((6, 5)), inputs=RNG.standard_normal((50, 5)))
+    assert "14" in short.readings["filter"]  # a sentence instead of a reading
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({}, "inputs"),
+        ({"inputs": X[:, :5]}, "24"),
+        ({"inputs": np.full((9, 24), np.nan)}, "finite"),
+        ({"inputs": X, "moments": moments.of(X)}, "both"),
+        ({"inputs": X, "side": "top"}, "side"),
+        ({"inputs": X, "criterion": "rough"}, "criterion"),
+        ({"inputs": X, "difference": "third"}, "difference"),
+        ({"inputs": X, "difference": np.eye(3)}, "10"),
+        ({"inputs": X, "bias": np.zeros(3)}, "bias"),
+        ({"inputs": X, "axis": "0:1", "readings": "colour"}, "readings"),
+        ({"inputs": X, "axis": "zero"}, "axis"),
+        ({"inputs": X, "layer": "fc"}, "layer"),
+        ({"inputs": np.zeros((20, 24))}, "zero"),
+    ],
+)
+def test_what_does_not_fit_is_said_with_its_shape(options: Mapping[str, Any], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        descramble(W, **options)
+
+
+def test_layers_that_do_not_exist_are_answered_with_close_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"10\.weight"):
+        descramble(ms.demo_path(), layer="10.weights", inputs=X)
+    with pytest.raises(UsageError, match="one of 4 layers"):
+        descramble(ms.demo_path(), inputs=X)
