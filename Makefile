@@ -26,6 +26,7 @@ web:
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py
+	$(BIN)/python -m pytest -m full
 
 models: $(VENV)/.core
 	$(BIN)/python scripts/models.py

@@ -10,7 +10,7 @@ from example_cases import example
 deernet = example("deernet")
 deer = example("deer")
 
-RUNS = ["brief", pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)]
+RUNS = ["brief", pytest.param(0, marks=pytest.mark.full), pytest.param(1, marks=pytest.mark.full)]
 
 
 @cache

@@ -11,7 +11,7 @@ from example_cases import example
 channels = example("permuted_channels")
 cnn = example("digits_cnn")
 
-SEEDS = [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+SEEDS = [0, pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full)]
 
 
 @cache

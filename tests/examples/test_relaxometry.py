@@ -12,7 +12,7 @@ from modescope.descrambling.wiretaps import left
 relaxometry = example("relaxometry")
 relaxation = example("relaxation")
 
-SEEDS = [657, pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)]
+SEEDS = [657, pytest.param(0, marks=pytest.mark.full), pytest.param(1, marks=pytest.mark.full)]
 
 
 @cache
