@@ -141,17 +141,18 @@ def bound(gamma: ArrayLike, dimension: int, k: int, t: ArrayLike) -> Values:
     shares, total = values / largest, t / largest[:, 0]
     rank = (shares > haar_overlap.ZERO).sum(1)
     tilts = 1 / (1 + np.exp(-np.linspace(-9.0, 14.0, TILTS)))  # 2 x gamma_1, dense at both ends of (0, 1)
+    flat = np.array_equal(shares.sum(1), rank)
     found = np.zeros(total.size)
     factors = np.maximum(np.minimum(k, rank), 1)
     for x in tilts:
-        grown = k / 2 * _log_determinant(shares, rank, -x)
+        grown = k / 2 * _log_determinant(shares, rank, -x, flat=flat)
         lost = dimension * factors / 2 * np.log1p(-x * np.clip(total / factors, 0.0, 1.0))
         found = np.minimum(found, lost - grown)
     if k < dimension:
         factors = np.maximum(np.minimum(dimension - k, rank), 1)
         rest = np.maximum(shares.sum(1) - total, 0.0)
         for y in tilts / (1 - tilts):
-            grown = (dimension - k) / 2 * _log_determinant(shares, rank, y)
+            grown = (dimension - k) / 2 * _log_determinant(shares, rank, y, flat=flat)
             found = np.minimum(found, dimension * factors / 2 * np.log1p(y * rest / factors) - grown)
     return np.minimum(found, 0.0)
 
@@ -225,9 +226,9 @@ def _believed(values: Values, law: Moments, rows: NDArray[np.int64], dimension: 
     return np.where(flat & low, TRUSTED, ROUGHLY)
 
 
-def _log_determinant(shares: Values, rank: NDArray[np.int64], x: float) -> Values:
-    """(R,) sum of ln(1 + x share) over each row; for a subspace, all of whose shares are 1, without the sum."""
-    if np.array_equal(shares.sum(1), rank):
+def _log_determinant(shares: Values, rank: NDArray[np.int64], x: float, *, flat: bool) -> Values:
+    """(R,) sum of ln(1 + x share) over each row; for subspaces, all of whose shares are 1, without the sum."""
+    if flat:
         return np.asarray(rank * math.log1p(x), dtype=np.float64)
     found: Values = np.log1p(x * shares).sum(1)
     return found
