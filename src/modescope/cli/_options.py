@@ -77,6 +77,29 @@ def scanning(command: Command) -> Command:
     return command
 
 
+def written(to: str = "Write to this file, not to stdout.") -> Callable[[Command], Command]:
+    """--format, which by default follows the suffix of the file, --json, -o, --debug.
+
+    Args:
+        to: Help of `-o`.
+    """
+
+    def add(command: Command) -> Command:
+        path = click.Path(dir_okay=False, path_type=Path)
+        for option in (
+            click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors."),
+            click.option("--output", "-o", type=path, help=to),
+            click.option("--json", is_flag=True, help="Short for --format json."),
+            click.option(
+                "--format", type=Format(), help="How to write the result; by default what the suffix of the file says, and table."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
 def output(command: Command) -> Command:
     """--format, --json, -o, --debug."""
     for option in reversed(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from modescope.cli._options import Format, selection
+from modescope.cli._options import selection, written
 
 
 @click.command("compare", short_help="Checkpoints side by side: what changed, which modes are found again.")
@@ -31,10 +31,7 @@ from modescope.cli._options import Format, selection
 )
 @click.option("--device", help="A CUDA device such as cuda:0; by default the CPU.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
-@click.option("--format", type=Format(), help="How to write the result; by default what the suffix of the file says, and table.")
-@click.option("--json", is_flag=True, help="Short for --format json.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file, not to stdout.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+@written()
 def command(
     a: str, b: str, more: tuple[str, ...], quiet: bool, format: str | None, json: bool, output: Path | None, **options: Any
 ) -> int:

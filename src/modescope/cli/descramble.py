@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from modescope.cli._options import Format
+from modescope.cli._options import written
 
 GRID = "grid"
 
@@ -60,15 +60,7 @@ GRID = "grid"
     metavar="FILE",
     help="Write the matrices there, a .safetensors file with P, PW, VtPW and the spectra; the JSON names it.",
 )
-@click.option("--format", type=Format(), help="How to write the result; by default what the suffix of the file says, and table.")
-@click.option("--json", is_flag=True, help="Short for --format json.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file, not to stdout; .html is the page, .safetensors the matrices.",
-)
-@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+@written("Write to this file, not to stdout; .html is the page, .safetensors the matrices.")
 def command(
     path: str,
     data: Path | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modescope.cli._options import Format, Listed
+from modescope.cli._options import Listed, written
 
 if TYPE_CHECKING:
     from modescope.spectral_graph.result import SpectralGraph
@@ -105,15 +105,7 @@ class Null(click.Choice[str]):
 )
 @click.option("--device", help="A CUDA device such as cuda:0; by default the CPU.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
-@click.option("--format", type=Format(), help="How to write the result; by default what the suffix of the file says, and table.")
-@click.option("--json", is_flag=True, help="Short for --format json.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file, not to stdout; .graphml, .nodelink.json and .parquet are exports for other programs.",
-)
-@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")
+@written("Write to this file, not to stdout; .graphml, .nodelink.json and .parquet are exports for other programs.")
 def command(
     path: str,
     wiring: str | None,

@@ -1,7 +1,7 @@
 """Overlaps of random writers with readers as they are: one threshold per reader, and exact p-values of what passes it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,26 @@ def writer_blocks(pair: Pair) -> Indices:
     """Block of each writer node; a node lies in one."""
     assert pair.writer_block is not None
     return pair.writer_block[[start for start, _ in pair.writer_nodes]]
+
+
+Law = Callable[[Values, Nodes, Values, Indices, int, float], Tested]
+"""From reader, reader nodes, overlaps, dimensions of the writer nodes, N and the largest p-value to the edges, as `conditional`."""
+
+
+def by_block(pair: Pair, weights: Values, law: Law, most: float) -> Tested:
+    """Test a pair by a law of one block: a writer with several is random within each, in the dimensions of one."""
+    sizes = node_sizes(pair.writer_nodes)
+    if pair.writer_block is None or pair.channel_block is None:
+        return law(pair.reader, pair.reader_nodes, weights, sizes, pair.dimension, most)
+    blocks = writer_blocks(pair)
+    parts = []
+    for block in np.unique(blocks):
+        columns, channels = np.flatnonzero(blocks == block), pair.channel_block == block
+        if not channels.any():  # the reader meets nothing of this block
+            continue
+        part = law(pair.reader[:, channels], pair.reader_nodes, weights[:, columns], sizes[columns], pair.dimension, most)
+        parts.append(Tested(part.reader, columns[part.writer], part.log_p, part.exact, part.note))
+    return joined(parts)
 
 
 def kept(log_p: Values, exact: NDArray[np.bool_], most: float, note: str = "") -> Tested:

@@ -12,7 +12,7 @@ from scipy.special import betaincinv
 from modescope.laws import haar_block
 from modescope.laws.haar_overlap import ZERO, log_beta_tail, matched_beta
 from modescope.spectral_graph.nulls import Tested
-from modescope.spectral_graph.nulls._conditional import joined, node_sizes, spectra, writer_blocks
+from modescope.spectral_graph.nulls._conditional import by_block, joined, spectra
 from modescope.spectral_graph.pairs import Indices, Nodes, Pair
 from modescope.svd import Values
 
@@ -44,19 +44,7 @@ def test(pair: Pair, weights: Values, /, *, most: float, draws: int, seed: int) 
         Meller & Berkouk (2023), arXiv:2302.08183, for the overlaps; `laws.haar_overlap.matched_beta` for the moments.
     """
     del draws, seed  # a null takes them all
-    sizes = node_sizes(pair.writer_nodes)
-    if pair.writer_block is None or pair.channel_block is None:
-        return _matched(pair.reader, pair.reader_nodes, weights, sizes, pair.dimension, most)
-    blocks = writer_blocks(pair)
-    parts = []
-    for block in np.unique(blocks):
-        columns, channels = np.flatnonzero(blocks == block), pair.channel_block == block
-        if not channels.any():  # the reader meets nothing of this block
-            continue
-        reader = pair.reader[:, channels]
-        part = _matched(reader, pair.reader_nodes, weights[:, columns], sizes[columns], pair.dimension, most)
-        parts.append(Tested(part.reader, columns[part.writer], part.log_p, part.exact, part.note))
-    return joined(parts)
+    return by_block(pair, weights, _matched, most)
 
 
 def _matched(reader: Values, nodes: Nodes, weights: Values, sizes: Indices, dimension: int, most: float) -> Tested:

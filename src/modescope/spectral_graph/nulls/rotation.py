@@ -5,10 +5,8 @@ so the law is taken conditional on each of them. Directions that match because b
 `positivity` takes that away.
 """
 
-import numpy as np
-
 from modescope.spectral_graph.nulls import Tested
-from modescope.spectral_graph.nulls._conditional import conditional, joined, node_sizes, writer_blocks
+from modescope.spectral_graph.nulls._conditional import by_block, conditional
 from modescope.spectral_graph.pairs import Pair
 from modescope.svd import Values
 
@@ -34,16 +32,4 @@ def test(pair: Pair, weights: Values, /, *, most: float, draws: int, seed: int) 
         Meller & Berkouk (2023), arXiv:2302.08183, for the overlaps; `laws.haar_overlap` for the law.
     """
     del draws, seed  # a null takes them all
-    sizes = node_sizes(pair.writer_nodes)
-    if pair.writer_block is None or pair.channel_block is None:
-        return conditional(pair.reader, pair.reader_nodes, weights, sizes, pair.dimension, most)
-    blocks = writer_blocks(pair)
-    parts = []
-    for block in np.unique(blocks):
-        columns, channels = np.flatnonzero(blocks == block), pair.channel_block == block
-        if not channels.any():  # the reader meets nothing of this block
-            continue
-        reader = pair.reader[:, channels]
-        part = conditional(reader, pair.reader_nodes, weights[:, columns], sizes[columns], pair.dimension, most)
-        parts.append(Tested(part.reader, columns[part.writer], part.log_p, part.exact, part.note))
-    return joined(parts)
+    return by_block(pair, weights, conditional, most)
