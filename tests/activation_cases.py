@@ -135,3 +135,19 @@ def same(one, other):
     """Whether two states are equal to the bit."""
     tensors = all(torch.equal(a, b) for a, b in zip(one[1], other[1], strict=True)) and torch.equal(one[4], other[4])
     return tensors and (one[0], one[2], one[3], one[5], one[6]) == (other[0], other[2], other[3], other[5], other[6])
+
+
+class Attending(nn.Module):
+    """Attention of a sequence to itself."""
+
+    def __init__(self, attention, **options):
+        super().__init__()
+        self.attn, self.options = attention, options
+        with torch.no_grad():
+            for tensor in (attention.in_proj_bias, attention.out_proj.bias):  # which torch makes 0
+                if tensor is not None:
+                    tensor.normal_(generator=torch.Generator().manual_seed(4))
+        self.eval()
+
+    def forward(self, x):
+        return self.attn(x, x, x, **self.options)[0]

@@ -54,8 +54,9 @@ def test_a_sum_in_place_leaves_the_preactivation_and_is_said_to_come_between():
     assert np.array_equal(taken["fc2", "input"], rows(first))
     assert np.array_equal(taken["fc2", "preactivation"], rows(model.fc2(first)))
     assert np.array_equal(collect(model, "fc1", x)["fc1", "postactivation"], rows(first))
-    with pytest.raises(UsageError, match=r"layer 'fc2', postactivation: expected.*found none; i?add took it first"):
-        collect(model, "fc2", x, what="postactivation")
+    for what in ("postactivation", ("postactivation", "preactivation")):  # to take is no part of the model, and not what is told
+        with pytest.raises(UsageError, match=r"layer 'fc2', postactivation: expected.*found none; i?add took it first"):
+            collect(model, "fc2", x, what=what)
 
 
 def test_what_happens_to_a_tensor_after_it_was_taken_does_not_reach_it():
@@ -194,12 +195,38 @@ def test_one_image_without_a_batch_is_unfolded_too():
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
 @pytest.mark.parametrize("first", [False, True])
-def test_time_steps_of_a_sequence_are_samples(kind, first):
+def test_time_steps_of_a_sequence_are_samples_and_hidden_states_are_postactivations(kind, first):
     layer = kind(3, 4, batch_first=first, bidirectional=True)
     x = torch.randn(5, 7, 3)
-    taken = collect(layer, "", x, what=("input", "preactivation"))
+    with capture(layer, "") as taken:
+        layer(x)
     assert np.array_equal(taken["", "input"], rows(x))
-    assert np.array_equal(taken["", "preactivation"], rows(layer(x)[0]))
+    assert np.array_equal(taken["", "postactivation"], rows(layer(x)[0]))
+    assert taken.activation("") == ("tanh" if kind is nn.RNN else kind.__name__)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+def test_what_the_activation_inside_a_recurrent_layer_takes_is_refused_and_not_taken_for_its_output(kind):
+    layer, x = kind(3, 4), torch.randn(5, 3)
+    with pytest.raises(UsageError, match=r"preactivation: .*got \w+, which applies its own inside; take its hidden states"):
+        collect(layer, "", x, what="preactivation")
+    with torch.no_grad():
+        hidden = layer(x)
+    hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+    assert np.array_equal(collect(layer, "", x, what="postactivation")["", "postactivation"], rows(hidden))
+
+
+def test_an_activation_after_a_recurrent_layer_is_not_taken_for_its_own():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = nn.GRU(5, 4)
+
+        def forward(self, x):
+            return torch.relu_(self.gru(x)[0])
+
+    model = Recurrent()
+    assert np.array_equal(collect(model, "gru", X, what="postactivation")["gru", "postactivation"], rows(model.gru(X)[0]))
 
 
 def test_a_packed_sequence_gives_the_steps_that_are_there():
@@ -214,33 +241,9 @@ def test_a_packed_sequence_gives_the_steps_that_are_there():
         def forward(self, x):
             return self.gru(nn.utils.rnn.pack_padded_sequence(x, torch.tensor([6, 2])))[1]
 
-    taken = collect(Packed(), "gru", x, what=("input", "preactivation"))
+    taken = collect(Packed(), "gru", x, what=("input", "postactivation"))
     assert np.array_equal(taken["gru", "input"], rows(packed.data))
-    assert taken["gru", "preactivation"].shape == (8, 4)
-
-
-@pytest.mark.parametrize("bias", [False, True])
-def test_the_output_projection_of_attention_is_seen_though_its_module_is_never_called(bias):
-    torch.manual_seed(0)
-    attention, x = nn.MultiheadAttention(6, 2, bias=bias, batch_first=True), torch.randn(3, 5, 6)
-
-    class Own(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attn = attention
-
-        def forward(self, x):
-            return self.attn(x, x, x)[0]
-
-    model = Own()
-    taken = collect(model, ("attn", "attn.out_proj"), x, what=("input", "preactivation"))
-    given, gave = taken["attn.out_proj", "input"], taken["attn.out_proj", "preactivation"]
-    w = attention.out_proj.weight.detach().double().numpy()
-    c = attention.out_proj.bias.detach().double().numpy() if bias else 0.0
-    np.testing.assert_allclose(given @ w.T + c, gave, rtol=0, atol=1e-6)
-    by_time = model(x).transpose(0, 1)  # torch's attention runs through time first
-    np.testing.assert_allclose(gave, rows(by_time), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(taken["attn", "preactivation"], rows(model(x)), rtol=0, atol=1e-6)
+    assert np.array_equal(taken["gru", "postactivation"], rows(layer(packed)[0].data))
 
 
 def test_an_encoder_layer_is_not_run_as_one_kernel_past_its_modules():
@@ -365,6 +368,8 @@ def test_what_is_not_there_is_named(layers, what, message):
 def test_a_model_that_is_none_a_layer_that_is_not_reached_and_a_key_not_asked_for_are_refused():
     with pytest.raises(UsageError, match=r"nn\.Module, got dict"):
         collect({}, "fc", X)
+    with pytest.raises(UsageError, match="expected the name of a layer at least, got none"):
+        collect(Functional(torch.relu), (), X)
     model = Functional(torch.relu)
     model.spare = nn.Linear(2, 2)
     with pytest.raises(UsageError, match="'spare', input: expected the layer to run, but the model did not call it"):

@@ -5,20 +5,41 @@ is taken is what was there when the layer ran: work in place that comes later do
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from modescope.activations import _batches
+from modescope.activations._calls import Call, tapped
+from modescope.activations._following import Watch, following, listener
 from modescope.activations._given_back import given_back
+from modescope.activations._listening import listening
+from modescope.activations._places import places
 from modescope.activations._sinks import Sink, Stack, Summed
-from modescope.activations._taps import Tap, chosen, tapped
+from modescope.activations._taps import Tap
 from modescope.errors import UsageError
 from modescope.moments import Moments, Values
 
-__all__ = ["WHAT", "Captured", "Sink", "Stack", "Summed", "capture", "collect", "moments", "streamed"]
+__all__ = [
+    "WHAT",
+    "Call",
+    "Captured",
+    "Sink",
+    "Stack",
+    "Summed",
+    "capture",
+    "collect",
+    "moments",
+    "outputs",
+    "streamed",
+    "tapped",
+]
 
 WHAT = ("input", "preactivation", "postactivation")
-"""What can be taken of a layer: its input, its output, and the output of the activation that takes its output first."""
+"""What can be taken of a layer: its input, its output, and the output of the activation that takes its output first.
+
+Recurrent layers and cells apply their activations inside: their output, the hidden states, is the postactivation, and there is no
+preactivation to take.
+"""
 
 
 class Captured:
@@ -67,11 +88,14 @@ def capture(
 
     The postactivation is what the first elementwise activation makes of the layer's very output, be it a module or a function, in
     place or not. Where something else comes between (a normalisation, a sum), there is none: name the module whose output the
-    activation takes. A module that was called several times gives the samples of all calls.
+    activation takes. A module that was called several times gives the samples of all calls. Hooks that others have put on a layer
+    run before: what they make of its input and output is what is taken.
 
     Args:
         model: An `nn.Module` on any device and of any floating type.
-        layers: Names as in `model.named_modules()`.
+        layers: Names as in `model.named_modules()`. Of torch's `MultiheadAttention`, which calls none of its projections, also
+            `"NAME.out_proj"` and `"NAME.in_proj_weight query"`, `... key` and `... value`, or `"NAME.q_proj_weight"` and so on
+            where it has these.
         what: Some of `WHAT`.
         into: Makes what takes the data in, one for each layer and kind: `Stack` keeps arrays, `Summed` only moments.
         patches: Give the input of convolutions as what the unfolded weight (out, in * taps) acts on, one row per position of the
@@ -83,20 +107,46 @@ def capture(
         `Captured`.
 
     Raises:
-        UsageError: It is no module, a layer or kind is unknown, or torch is not installed; from within the model's call: what was
-            taken is not finite, where the sink looks at once.
+        UsageError: It is no module, a layer or kind is unknown or cannot be watched, or torch is not installed; from within the
+            model's call: what was taken is not finite, where the sink looks at once.
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise UsageError("activations of a model need torch: pip install 'modescope[torch]'.") from error
-    named = chosen(model, (layers,) if isinstance(layers, str) else tuple(layers))
+    named = places(model, (layers,) if isinstance(layers, str) else tuple(layers))
     kinds = (what,) if isinstance(what, str) else tuple(what)
     if unknown := [kind for kind in kinds if kind not in WHAT]:
         raise UsageError(f"capture: expected what from {', '.join(WHAT)}, got {unknown[0]!r}.")
-    taps = {(name, kind): Tap(name, kind, module, into(), patches, axis) for name, module in named.items() for kind in kinds}
-    with given_back(model), tapped(model, taps):
+    taps = {(name, kind): Tap(place, kind, into(), patches, axis) for name, place in named.items() for kind in kinds}
+    watch = Watch()
+    follows = following(model, watch) if any(tap.kind == "postactivation" for tap in taps.values()) else nullcontext()
+    with given_back(model), listening([listener(tap, watch) for tap in taps.values()]), follows:
         yield Captured(taps)
+
+
+def outputs(
+    model: Any,
+    inputs: Any,
+    *,
+    batch: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Iterator[Any]:
+    """What a model gives for each batch, one at a time: what runs it inside `capture` and `tapped`, and beside its labels.
+
+    Args:
+        model: An `nn.Module`, called as it is; it is not lent by this.
+        inputs: As `moments`.
+        batch: As `moments`.
+        progress: As `moments`.
+
+    Yields:
+        Outputs of the model, in the order of the batches. Batches without a row are passed over.
+
+    Raises:
+        UsageError: There is no data, or the model does not run on it.
+    """
+    total, batches = _batches.split(inputs, batch)
+    for done, output in enumerate(_batches.outputs(model, batches), 1):
+        if progress is not None:
+            progress(done, total)
+        yield output
 
 
 def collect(
@@ -156,7 +206,7 @@ def streamed(
         progress: As `moments`.
 
     Returns:
-        `Moments` by layer and kind, in float64.
+        `Moments` by layer and kind, in float64, summed on the device of the data where that is a GPU with float64.
 
     Raises:
         UsageError: As `moments`.
@@ -212,13 +262,6 @@ def _run(
     progress: Callable[[int, int | None], None] | None,
 ) -> Captured:
     with capture(model, layers, what=what, into=into, patches=patches, axis=axis) as taken:
-        total, batches = _batches.split(inputs, batch)
-        done = 0
-        for one in batches:
-            if _batches.call(model, one, done):
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-    if not done:
-        raise UsageError("activations: expected data to run the model on, got no batch with a sample.")
+        for _ in outputs(model, inputs, batch=batch, progress=progress):
+            pass
     return taken

@@ -35,34 +35,30 @@ def split(inputs: Any, batch: int | None) -> tuple[int | None, Iterator[Any]]:
     return total, iter(inputs)
 
 
-def call(model: Any, batch: Any, index: int) -> bool:
-    """Run the model on a batch; False where there is no row in it.
+def outputs(model: Any, batches: Iterable[Any]) -> Iterator[Any]:
+    """What the model gives for each batch that has a row.
 
     Raises:
-        UsageError: The model does not run on it.
+        UsageError: The model does not run on one, or there is none.
     """
-    import torch
+    none = True
+    for index, batch in enumerate(batches):
+        while isinstance(batch, tuple | list) and batch:
+            batch = batch[0]
+        if not isinstance(batch, Mapping | np.ndarray) and not _is_tensor(batch):
+            raise UsageError(f"activations: expected batch {index} as a tensor or an array, got {type(batch).__name__}.")
+        if _rows(batch):
+            none = False
+            yield _called(model, batch, index)
+    if none:
+        raise UsageError("activations: expected data to run the model on, got no batch with a sample.")
 
-    like = next((p for p in model.parameters() if p.is_floating_point()), None)
 
-    def placed(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(np.require(value, requirements=("C", "W")))
-        if not _is_tensor(value) or like is None:
-            return value
-        return value.to(like.device, like.dtype if value.is_floating_point() else None)
-
-    while isinstance(batch, tuple | list) and batch:
-        batch = batch[0]
+def _called(model: Any, batch: Any, index: int) -> Any:
     try:
         if isinstance(batch, Mapping):
-            model(**{name: placed(value) for name, value in batch.items()})
-        elif _is_tensor(batch) or isinstance(batch, np.ndarray):
-            if batch.ndim and not batch.shape[0]:
-                return False
-            model(placed(batch))
-        else:
-            raise UsageError(f"activations: expected batch {index} as a tensor or an array, got {type(batch).__name__}.")
+            return model(**{name: _placed(model, value) for name, value in batch.items()})
+        return model(_placed(model, batch))
     except ModescopeError:
         raise
     except Exception as error:
@@ -71,7 +67,26 @@ def call(model: Any, batch: Any, index: int) -> bool:
             f"{type(model).__name__}: expected inputs that the model runs on, got {type(error).__name__} on batch {index}"
             f"{_of_shape(batch)}: {said}"
         ) from error
-    return True
+
+
+def _placed(model: Any, value: Any) -> Any:
+    """A tensor of its own where the model is, since some models write into what they are given."""
+    import torch
+
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(np.require(value, requirements=("C", "W")))
+    if not _is_tensor(value):
+        return value
+    like = next((p for p in model.parameters() if p.is_floating_point()), value)
+    moved = value.to(like.device, like.dtype if value.is_floating_point() else None)
+    return moved.clone() if moved is value else moved
+
+
+def _rows(batch: Any) -> bool:
+    """Whether there is a sample: the first of several tensors tells."""
+    if isinstance(batch, Mapping):
+        batch = next((value for value in batch.values() if hasattr(value, "ndim")), None)
+    return not getattr(batch, "ndim", 0) or bool(batch.shape[0])
 
 
 def _is_tensor(value: Any) -> bool:

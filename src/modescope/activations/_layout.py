@@ -21,6 +21,8 @@ def channels_last(module: Any, tensor: Any, axis: int | None) -> Any:
     Raises:
         UsageError: The axis is not known, does not exist, or the entries are no real floats.
     """
+    if tensor.is_nested or str(tensor.layout) != "torch.strided":
+        raise UsageError("expected a dense tensor, got a nested or a sparse one.")
     if not tensor.is_floating_point():
         raise UsageError(f"expected real floating-point values, got {str(tensor.dtype).removeprefix('torch.')}.")
     if tensor.ndim == 0:
@@ -36,12 +38,17 @@ def is_convolution(module: Any) -> bool:
     return any(base.__name__ == "_ConvNd" for base in type(module).__mro__)
 
 
-def unfolded(module: Any, tensor: Any) -> Iterator[Any]:
+def is_recurrent(module: Any) -> bool:
+    """Whether it is one of torch's recurrent layers or cells, whose outputs are hidden states."""
+    return any(base.__name__ in ("RNNBase", "RNNCellBase") for base in type(module).__mro__)
+
+
+def unfolded(module: Any, tensor: Any, size: Any = None) -> Iterator[Any]:
     """What the unfolded weight acts on: (samples, *positions of the output, in * taps), some samples at a time.
 
     Rows are in order (sample, position), columns in order (channel, tap), so that `rows @ weight.reshape(out, -1).T` are the
     channels of the output, less the bias; for a transposed convolution, whose weight is (in, out, *taps), the first two axes are
-    exchanged before.
+    exchanged before. `size` is that of the output, with or without its first axes, where a transposed convolution is told it.
     """
     import torch
 
@@ -52,16 +59,16 @@ def unfolded(module: Any, tensor: Any) -> Iterator[Any]:
     transposed = module.transposed
     grown = prod(module.stride) if transposed else 1
     each = max(AT_ONCE // max(prod(tensor.shape[1:]) * taps * grown, 1), 1)
-    shape = _output_shape(module, tensor) if transposed else ()
+    shape = () if not transposed else _output_shape(module, tensor) if size is None else tuple(size)[-axes:]
     for part in torch.split(tensor, each):
         part = _spread(module, part, shape) if transposed else _padded(module, part)
         stride = (1,) * axes if transposed else module.stride
-        for i, (size, step, far) in enumerate(zip(module.kernel_size, stride, module.dilation, strict=True)):
-            part = part.unfold(2 + i, (size - 1) * far + 1, step)[..., ::far]
+        for i, (wide, step, far) in enumerate(zip(module.kernel_size, stride, module.dilation, strict=True)):
+            part = part.unfold(2 + i, (wide - 1) * far + 1, step)[..., ::far]
         if transposed:
             part = part.flip(*range(2 + axes, 2 + 2 * axes))
         rows = part.permute(0, *range(2, 2 + axes), 1, *range(2 + axes, 2 + 2 * axes))
-        yield rows.reshape(*rows.shape[: 1 + axes], -1)
+        yield rows.reshape(*rows.shape[: 1 + axes], tensor.shape[1] * taps)
 
 
 def _padded(module: Any, part: Any) -> Any:
