@@ -1,7 +1,7 @@
 """Spectral graphs to draw, to write and to export: one with everything in it, one of any size."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from modescope.blocks import Block, Graph, Note, Section, Table
+from modescope.reports import Report
 from modescope.spectral_graph.result import Chain, Column, Connection, Edges, SpectralGraph
 from modescope.spectral_graph.wiring import Gap
 from modescope.svd import Values
@@ -221,3 +223,26 @@ def _joined(parts: list[Edges]) -> Edges:
         return np.concatenate([getattr(part, name) for part in parts])
 
     return Edges(*map(all_of, Edges.__dataclass_fields__))
+
+
+def flat(blocks: tuple[Block, ...]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Section):
+            yield from flat(block.blocks)
+
+
+def drawing(made: Report) -> Graph:
+    return next(block for block in made.blocks if isinstance(block, Graph))
+
+
+def table(made: Report, title: str) -> Table:
+    return next(block for block in made.blocks if isinstance(block, Table) and block.title == title)
+
+
+def notes(made: Report) -> list[Note]:
+    return [block for block in made.blocks if isinstance(block, Note)]
+
+
+def section(made: Report, name: str) -> Section:
+    return next(block for block in made.blocks if isinstance(block, Section) and block.key == f"layer={name}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from modescope.matrix import Blocks, Matrix
+from modescope.spectral_graph.dead_channels import column_norms, row_norms
 from modescope.spectral_graph.modes import modes
 from modescope.spectral_graph.overlaps import overlaps, pair
 from modescope.spectral_graph.pairs import Modes, Pair
@@ -173,3 +174,15 @@ def perceptron(state: dict[str, Values], *, how: str = "traced") -> Wiring:
 def relinked(wiring: Wiring, **changes: object) -> Wiring:
     """The wiring with a change in its first link."""
     return replace(wiring, links=(replace(wiring.links[0], **changes), *wiring.links[1:]))
+
+
+def sides(wiring: Wiring) -> dict[str, tuple[Values, dict[str, Values]]]:
+    """Norms of the rows of every writer and of the columns of its readers."""
+    found = {one.name: modes(one) for one in wiring.layers}
+    return {
+        link.source: (
+            row_norms(found[link.source]),
+            {link.target: column_norms(found[link.target], link, wiring[link.source].out)},
+        )
+        for link in wiring.links
+    }

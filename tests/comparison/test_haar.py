@@ -60,10 +60,10 @@ def test_the_threshold_is_where_the_law_has_that_probability(p: float) -> None:
     assert haar.joint_p(haar.joint_threshold(60, 40, p), 60, 40) == pytest.approx(p, rel=1e-6)
 
 
-def test_the_law_of_a_vector_against_a_subspace_is_a_beta() -> None:
-    for n, k, t in ((40, 7, 0.3), (9, 4, 0.5)):
-        assert haar.subspace_p(t, 1, k, n) == pytest.approx(beta.sf(t, k / 2, (n - k) / 2), rel=1e-9)
-        assert haar.subspace_p(t, k, 1, n) == pytest.approx(beta.sf(t, k / 2, (n - k) / 2), rel=1e-9)
+def test_the_high_value_of_a_vector_against_a_subspace_is_that_of_a_beta() -> None:
+    for n, k in ((40, 7), (9, 4)):
+        for high in (haar.high(1, k, n, share=0.9), haar.high(k, 1, n, share=0.9)):
+            assert beta.sf(high, k / 2, (n - k) / 2) == pytest.approx(0.1, rel=1e-9)
 
 
 @pytest.mark.parametrize(("k", "dims", "n"), [(4, 4, 30), (3, 8, 20), (8, 8, 10), (1, 1, 6)])
@@ -79,7 +79,6 @@ def test_random_subspaces_have_the_mean_and_pass_the_high_value_once_in_a_hundre
 
 def test_subspaces_that_must_coincide_are_no_evidence() -> None:
     assert haar.high(5, 3, 5) == 3.0
-    assert haar.subspace_p(3.0, 5, 3, 5) == 1.0
 
 
 def test_the_largest_cosine_of_a_random_direction_stays_below_its_bound() -> None:

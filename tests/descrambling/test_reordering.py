@@ -412,3 +412,151 @@ def test_the_hidden_layer_of_a_sentence_encoder_in_another_order_is_the_same_fun
     after = reordering.reordered(state, plan)
     assert not np.array_equal(after[reader], state[reader])
     assert reordering.difference(outputs, state, after).relative < 1e-12
+
+
+class Through(nn.Module):
+    """A layer, what is done with its channels, and their reader; `held` is a number per channel, `other` writes as many."""
+
+    def __init__(self, between: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.one, self.other, self.two, self.three = nn.Linear(5, M), nn.Linear(5, M), nn.Linear(M, 3), nn.Linear(M, 3)
+        self.norm, self.held, self.between = nn.LayerNorm(M), nn.Parameter(torch.zeros(M)), between
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.two(self.between(self, self.one(x)))
+
+
+CONSTANT = torch.linspace(-1, 1, M, dtype=torch.float64)
+HELD: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "added": lambda net, h: torch.relu(h + net.held),
+    "a stream scaled and added": lambda net, h: net.held * h + torch.tanh(h),
+    "a threshold": lambda net, h: h * (h > net.held).double(),
+    "slopes": lambda net, h: nn.functional.prelu(h, net.held),
+    "an einsum": lambda net, h: torch.einsum("bc,c->bc", h, net.held),
+    "other samples": lambda net, h: torch.cat([net.held[None], h[1:]]),
+    "a norm on one of two ways": lambda net, h: net.norm(h) + h,
+}
+FIXED: dict[str, tuple[Callable[[Any, torch.Tensor], torch.Tensor], str]] = {
+    "constants": (lambda _, h: h * CONSTANT, r"numbers that are computed hold a number for each .*\(mul\)"),
+    "a constant mask": (lambda _, h: torch.where(CONSTANT > 0, h, torch.tanh(h)), r"\(where\)"),
+    "their places": (lambda _, h: h + h.argmax(1, keepdim=True), "argmax, whose numbers are not followed"),
+    "a sum of some": (lambda _, h: h / (1 + h[:, :4].square().sum(1, keepdim=True)), "sum over channels in parts"),
+    "a weighted sum": (lambda net, h: h / (1 + (h.square() @ net.held).square()[:, None]), "matmul of two activations"),
+    "another layer's": (lambda net, h: h + (h * net.other(h[:, :5])).sum(1, keepdim=True), "other.weight"),
+}
+FREE: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "gains": lambda net, h: torch.relu(h * net.held),
+    "a relu by hand": lambda _, h: torch.where(h > 0, h, 0.1 * h) * (h > -1).double(),
+    "their mean square": lambda _, h: h * torch.rsqrt(h.square().mean(1, keepdim=True) + 1),
+    "a mixture of samples": lambda _, h: torch.ones(7, 7, dtype=torch.float64).tril() @ h,
+}
+
+
+def of_one(between: Callable[[Any, torch.Tensor], torch.Tensor]) -> tuple[Through, Wiring, dict[str, np.ndarray]]:
+    model = filled(Through(between))
+    return model, wired(model, VECTORS), {name: array.copy() for name, array in arrays(model).items()}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_numbers_that_channels_meet_move_with_them_or_forbid_the_order(kind: str) -> None:
+    model, wiring, state = of_one(HELD[kind])
+    order = np.random.default_rng(1).permutation(M)
+    norm = kind.startswith("a norm")
+    with pytest.raises(
+        UsageError, match=rf"one.weight: {'norm.weight' if norm else 'held'} holds a number for each of its channels"
+    ):
+        reordering.plan(wiring, "one.weight", order, state)
+    also = {"norm.weight": 0, "norm.bias": 0} if norm else {"held": 0}
+    after = reordering.reordered(state, reordering.plan(wiring, "one.weight", order, state, also=also))
+    assert reordering.difference(lambda weights: run(model, weights, VECTORS), state, after).largest < 1e-12
+
+
+@pytest.mark.parametrize("kind", FIXED)
+def test_what_sees_which_channel_is_which_forbids_a_new_order(kind: str) -> None:
+    between, reason = FIXED[kind]
+    _, wiring, state = of_one(between)
+    with pytest.raises(UsageError, match=reason):
+        reordering.plan(wiring, "one.weight", np.arange(M)[::-1], state)
+
+
+@pytest.mark.parametrize("kind", FREE)
+def test_what_treats_all_channels_alike_leaves_every_order_free(kind: str) -> None:
+    model, wiring, state = of_one(FREE[kind])
+    after = reordering.reordered(state, reordering.plan(wiring, "one.weight", np.random.default_rng(1).permutation(M), state))
+    assert reordering.difference(lambda weights: run(model, weights, VECTORS), state, after).largest < 1e-12
+
+
+class Shared(nn.Module):
+    """Two branches that have something in common."""
+
+    def __init__(self, share: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.one, self.other, self.two, self.three = nn.Linear(5, M), nn.Linear(5, M), nn.Linear(M, 3), nn.Linear(M, 3)
+        self.norm, self.norm2 = nn.BatchNorm1d(M), nn.BatchNorm1d(M)
+        share(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.two(torch.relu(self.norm(self.one(x)))) + self.three(torch.relu(self.norm2(self.other(x))))
+
+
+SHARED: dict[str, tuple[Callable[[Any], None], str]] = {
+    "a norm": (lambda net: setattr(net, "norm2", net.norm), "norm.*: other.weight uses it too"),
+    "a bias": (lambda net: setattr(net.other, "bias", net.one.bias), "bias: other.weight uses it too"),
+    "a weight with two biases": (lambda net: setattr(net.other, "weight", net.one.weight), "other.bias holds a number"),
+    "a reader": (lambda net: setattr(net, "three", net.two), "not all that its reader two.weight reads is known"),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_what_two_branches_share_is_reordered_for_both_or_for_none(kind: str) -> None:
+    share, reason = SHARED[kind]
+    model = filled(Shared(share))
+    state = {name: array.copy() for name, array in arrays(model).items()}
+    with pytest.raises(UsageError, match=reason):
+        reordering.plan(wired(model, VECTORS), "one.weight", np.arange(M)[::-1], state)
+
+
+class SideBySide(nn.Module):
+    """A norm over what two layers wrote side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.norm, self.two = nn.Linear(5, M), nn.Linear(M, 6), nn.BatchNorm1d(M + 6), nn.Linear(M + 6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.one(x))
+        return self.two(self.norm(torch.cat([h, torch.relu(self.other(h))], 1)))
+
+
+def test_a_norm_over_two_layers_side_by_side_moves_where_one_of_them_does() -> None:
+    model = filled(SideBySide())
+    wiring, state = wired(model, VECTORS), arrays(model)
+    for writer in ("one.weight", "other.weight"):
+        order = np.arange(wiring[writer].out)[::-1]
+        after = reordering.reordered(state, reordering.plan(wiring, writer, order, state))
+        assert reordering.difference(lambda weights: run(model, weights, VECTORS), state, after).largest < 1e-12
+
+
+def test_two_names_of_one_weight_move_together_also_in_a_copy() -> None:
+    model = filled(Residual())
+    state = {name: array.copy() for name, array in arrays(model).items()}
+    after = reordering.reordered(state, reordering.plan(wired(model, WORDS), "down.weight", np.arange(M)[::-1], state))
+    assert reordering.difference(lambda weights: run(model, weights, WORDS), state, after).largest < 1e-12
+
+
+def test_hidden_channels_that_are_an_output_too_are_not_reordered() -> None:
+    _, wiring, state = of_one(FREE["gains"])
+    with pytest.raises(UsageError, match=r"one.weight: its channels also go to the output of the model"):
+        reordering.plan(replace(wiring, elsewhere=(("one.weight", "the output of the model"),)), "one.weight", range(M), state)
+
+
+def test_a_kernel_stored_channels_last_moves_along_its_last_axes() -> None:
+    """Positions, inputs, outputs: as many positions as channels, so that the shape alone would not tell."""
+    rng = np.random.default_rng(0)
+    state = {"w": rng.standard_normal((4, 3)), "r": rng.standard_normal((4, 4, 4, 4))}
+    reader = layer("r", np.moveaxis(state["r"], (-1, -2), (0, 1)))
+    reader = replace(reader, matrix=replace(reader.matrix, note="stored channels last"))
+    wiring = Wiring((layer("w", state["w"]), reader, layer("t", rng.standard_normal((2, 4)))), (Link("w", "r"), Link("r", "t")))
+    assert [(take.tensor, take.axis) for take in reordering.plan(wiring, "w", [1, 0, 3, 2], state).takes] == [("w", 0), ("r", 2)]
+    state["t"] = rng.standard_normal((2, 4))
+    assert [(take.tensor, take.axis) for take in reordering.plan(wiring, "r", [1, 0, 3, 2], state).takes] == [("r", 3), ("t", 1)]

@@ -220,12 +220,6 @@ def test_gaps_that_do_not_fit_are_refused() -> None:
         chains.best_path([np.zeros((2, 3)), np.zeros((4, 5))])
 
 
-def test_the_line_is_the_longest_through_a_residual_network() -> None:
-    links = [Link(*ends) for ends in (("a", "b"), ("a", "c"), ("b", "c"), ("a", "d"), ("c", "d"), ("x", "y"))]
-    assert chains.line(["a", "b", "x", "c", "y", "d"], links) == ("a", "b", "c", "d")
-    assert chains.line([], []) == ()
-
-
 def test_frames_of_the_null_keep_the_shape_of_the_writer() -> None:
     rng = np.random.default_rng(9)
     one, _, _ = joined(rng.standard_normal((9, 4)), frame(9, 6, rng).T)

@@ -94,12 +94,13 @@ def _evaluated(layer: Any, compute: Any) -> Any:
     """The value of a computed weight, without the updates that computing it in training mode would make."""
     import torch
 
-    with _reading, torch.no_grad(), _evaluating(layer):
+    with _reading, torch.no_grad(), evaluating(layer):
         return compute()
 
 
 @contextmanager
-def _evaluating(layer: Any) -> Iterator[None]:
+def evaluating(layer: Any, /) -> Iterator[None]:
+    """A module and all within in evaluation mode for a while; each is then in the mode it was in."""
     modes = [(module, module.training) for module in layer.modules()]
     try:
         for module, _ in modes:

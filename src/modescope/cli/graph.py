@@ -143,7 +143,7 @@ def command(
         return INTERRUPTED
     _write(result, form, output)
     if not result.connections:
-        from modescope.spectral_graph.page import NOTHING
+        from modescope.spectral_graph.preface import NOTHING
 
         print(plain(NOTHING), file=sys.stderr)
     for layer in result.failed:

@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import betainc, betaincinv, betaln, ndtr
 
+from modescope.laws import haar_block
+
 HIGH = 0.99  # quantile that is given beside an expectation
 COARSE, FINE = 512, 160  # points that look for the mass of an integrand, and nodes that integrate it
 DEPTH = 45.0  # natural logarithms below its peak at which an integrand counts for nothing
@@ -22,20 +24,8 @@ def expected(k: int, dims: int, n: int) -> float:
 
 
 def high(k: int, dims: int, n: int, *, share: float = HIGH) -> float:
-    """The sum of squared cosines that random subspaces exceed with probability `1 - share`."""
-    forced, room, shape = _matched(k, dims, n)
-    return forced if shape is None else forced + room * float(betaincinv(*shape, share))
-
-
-def subspace_p(total: float, k: int, dims: int, n: int) -> float:
-    """Probability that random subspaces have a sum of squared cosines as large as `total`.
-
-    The law is a Beta of the exact mean and variance on the exact support: exact where `k` or `dims` is 1, an approximation else.
-    """
-    forced, room, shape = _matched(k, dims, n)
-    if shape is None:
-        return 1.0
-    return float(betainc(shape[1], shape[0], min(max(1 - (total - forced) / room, 0.0), 1.0)))
+    """The sum of squared cosines that random subspaces exceed with probability `1 - share`, by `haar_block.matched_quantile`."""
+    return float(haar_block.matched_quantile(np.ones((1, dims)), n, k, share)[0])
 
 
 def joint_p(product: float, out: int, in_: int) -> float:
@@ -99,16 +89,6 @@ def weighted_high(weights: np.typing.NDArray[np.float64], k: int, n: int, *, sha
     w = weights / weights.sum()
     mean, variance = k / n, float((w**2).sum()) * 2 * k * (n - k) / (n**2 * (n + 2))
     return float(betaincinv(*_by_moments(mean, variance), share))
-
-
-def _matched(k: int, dims: int, n: int) -> tuple[float, float, tuple[float, float] | None]:
-    """Least possible sum, the room above it, and the parameters of a Beta on that room; None where there is no room."""
-    forced, top = max(0, k + dims - n), min(k, dims)
-    if forced >= top:
-        return float(top), 0.0, None
-    room = float(top - forced)
-    variance = 2 * k * dims * (n - k) * (n - dims) / (n**2 * (n - 1) * (n + 2))
-    return float(forced), room, _by_moments((k * dims / n - forced) / room, variance / room**2)
 
 
 def _by_moments(mean: float, variance: float) -> tuple[float, float]:

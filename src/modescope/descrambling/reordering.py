@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 
 from modescope.errors import UsageError
 from modescope.matrix import Array
-from modescope.spectral_graph import dead_channels
-from modescope.spectral_graph.dead_channels import Difference
+from modescope.spectral_graph import trials
+from modescope.spectral_graph.trials import Difference
 from modescope.spectral_graph.wiring import Layer, Link, Norm, Rows, Wiring
+from modescope.spectral_graph.wiring.stored_axes import PLAIN, axes, beside, places, shape_of
 from modescope.svd import Values
 
 State = Mapping[str, Array]
 
-ORDERED = ("group_norm", "instance_norm", "local_response", "prelu", "shuffle", "glu")
-"""Parts of the names of steps that see which channel is which, or hold numbers per channel that a wiring does not name."""
+ORDERED = ("group_norm", "instance_norm", "local_response", "shuffle", "glu")
+"""Parts of the names of steps that see which channel is which."""
+
+SYMMETRIC = ("amax", "amin", "logsumexp", "mean", "nanmean", "nansum", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean")
+"""Numbers about all channels that are the same in every order of them."""
 
 JOINED = ("residual", "product")  # relations by which channels of several layers become one
 
@@ -80,11 +84,14 @@ def plan(
         also: Tensors with a number per channel that the wiring does not name, such as slopes of an activation, and their axis.
 
     Returns:
-        The plan, for `reordered` or `applied`. Channels that leave the network as its output are not known here: prove it.
+        The plan, for `reordered` or `applied`. A wiring that was traced knows what the channels meet on their way, and a plan that
+        would change the function is refused; parameters that are used beside their layers are not seen. Other wirings know layers
+        and norms only: prove it by a run.
 
     Raises:
-        UsageError: The order is no permutation, something sees which channel is which, the channels are summed with what no layer
-            wrote (the input of the network), a reader is not known, or a tensor is missing, seen in parts, or used elsewhere.
+        UsageError: The order is no permutation; something sees which channel is which, or holds a number for each that is not in
+            `also`; the channels are an output, or are summed with what no layer wrote (the input of the network); not all readers,
+            or not all that these read, are known; or a tensor is missing, seen in parts, or used elsewhere.
     """
     layers = {layer.name: layer for layer in wiring.layers}
     if writer not in layers:
@@ -110,16 +117,17 @@ def plan(
             waiting.extend(_partners(wiring, link, index))
             if _depthwise(reader):
                 waiting.append((reader.name, index))
-    takes = _Takes(state)
+    takes = _Takes(state, wiring)
     for name, wanted in orders.items():
         _of_writer(takes, layers[name], wanted)
     for name, index in columns.items():
         _of_reader(takes, layers[name], index)
-    takes.unused_elsewhere(wiring)
     for tensor, axis in (also or {}).items():
         if tensor not in state or not -state[tensor].ndim <= axis < state[tensor].ndim or state[tensor].shape[axis] != first.size:
             raise UsageError(f"also: expected a tensor with {first.size} entries along its axis {axis}, got {tensor!r}.")
         takes.add(tensor, axis % state[tensor].ndim, first)
+    takes.unused_elsewhere(wiring)
+    _unpinned(wiring, orders, takes)
     return Reordering(writer, first, tuple(orders), tuple(columns), takes.all(), _notes(wiring, writer))
 
 
@@ -147,7 +155,7 @@ def difference(run: Callable[[State], Array], before: State, after: State, /) ->
     Returns:
         Rounding only where they are the same function, as sums are taken in another order.
     """
-    return dead_channels.difference(np.array(run(before)), np.array(run(after)))
+    return trials.difference(np.array(run(before)), np.array(run(after)))
 
 
 @contextmanager
@@ -189,7 +197,7 @@ def measured(run: Callable[[], Array], model: Any, plan: Reordering, /) -> Diffe
     before = np.array(run())
     with applied(model, plan):
         after = np.array(run())
-    return dead_channels.difference(before, after)
+    return trials.difference(before, after)
 
 
 def mismatch(change: Values, activation: Callable[[Values], Values], samples: Values, /) -> float:
@@ -209,35 +217,46 @@ def mismatch(change: Values, activation: Callable[[Values], Values], samples: Va
 class _Takes:
     """Takes by tensor and axis; who asked for each, and whether they agree."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, wiring: Wiring) -> None:
         self.state = state
+        self.aliases = {layer.matrix.tensor: layer.aliases for layer in wiring.layers}
         self.found: dict[tuple[str, int], Rows] = {}
         self.users: dict[str, set[str]] = {}
         self.twins: dict[tuple[Any, ...], list[str]] = {}
         for name, array in state.items():
             self.twins.setdefault(_memory(name, array), []).append(name)
 
+    def named(self, tensor: str) -> set[str]:
+        """All names of one tensor, as far as they are those of the state."""
+        return {tensor, *self.aliases.get(tensor, ()), *self.twins.get(_memory(tensor, self.state.get(tensor)), ())} & {*self.state}
+
     def add(self, tensor: str, axis: int, index: Rows, user: str = "") -> None:
-        for name in self.twins[_memory(tensor, self.state[tensor])]:
+        for name in self.named(tensor):
             known = self.found.setdefault((name, axis), index)
             _same(known, index, f"{name}: it is used twice, and its axis {axis} would need two different orders")
             self.users.setdefault(name, set()).add(user)
 
+    def moves(self, tensor: str, places: Sequence[int]) -> bool:
+        """Whether some of these entries of a tensor, or of all, change places."""
+        indices = [index for (name, _), index in self.found.items() if name == tensor]
+        return any(not places or np.any(index[list(places)] != places) for index in indices)
+
     def unused_elsewhere(self, wiring: Wiring) -> None:
         for layer in wiring.layers:
-            users = self.users.get(layer.matrix.tensor)
-            if users is not None and layer.name not in users:
-                raise UsageError(
-                    f"{layer.matrix.tensor}: {layer.name} uses it too and does not meet the channels; it cannot be reordered."
-                )
+            norms = [name for norm in (*layer.after, *layer.before) for name in _held(self.state, norm)]
+            bias = () if layer.bias is None else (beside(layer.matrix.tensor, "bias"),)
+            for tensor in (layer.matrix.tensor, *bias, *norms):
+                users = self.users.get(tensor, {layer.name})
+                if layer.name not in users:
+                    raise UsageError(f"{tensor}: {layer.name} uses it too and does not meet the channels; it cannot be reordered.")
 
     def all(self) -> tuple[Take, ...]:
         return tuple(Take(tensor, axis, index) for (tensor, axis), index in self.found.items())
 
 
-def _memory(name: str, array: Array) -> tuple[Any, ...]:
+def _memory(name: str, array: Array | None) -> tuple[Any, ...]:
     """Equal for names of one tensor."""
-    return (array.ctypes.data, array.shape, array.strides) if array.size else (name,)
+    return (name,) if array is None or not array.size else (array.ctypes.data, array.shape, array.strides)
 
 
 def _permutation(order: Sequence[int] | Rows, layer: Layer) -> Rows:
@@ -250,11 +269,18 @@ def _permutation(order: Sequence[int] | Rows, layer: Layer) -> Rows:
 def _outgoing(wiring: Wiring, name: str) -> list[Link]:
     """Links of a writer, none of which sees which channel is which."""
     links = [link for link in wiring.links if link.source == name]
-    if not links:
-        raise UsageError(f"{name}: no layer is known to read it, so that a new order would change the outputs.")
+    targets = {link.target for link in links}
     for gap in wiring.gaps:
         if gap.source == name:
             raise UsageError(f"{name}: not all of its readers are known: {gap.reason}.")
+    if not links:
+        raise UsageError(f"{name}: no layer is known to read it, so that a new order would change the outputs.")
+    for gap in wiring.gaps:
+        if gap.target in targets:
+            raise UsageError(f"{name}: not all that its reader {gap.target} reads is known: {gap.reason}.")
+    for layer, where in wiring.elsewhere:
+        if layer == name and where.removesuffix(" over channels").rpartition(".")[2] not in SYMMETRIC:
+            raise UsageError(f"{name}: its channels also go to {where}; it cannot be reordered.")
     for link in links:
         if link.relation == "attention":
             raise UsageError(f"{name}: its channels belong to heads, which {link.target} reads one by one: order them by hand.")
@@ -352,29 +378,25 @@ def _of_writer(takes: _Takes, layer: Layer, order: Rows) -> None:
     name = layer.matrix.tensor
     axis = _output_axis(takes.state, layer)
     takes.add(name, axis, order, layer.name)
-    prefix = name.rpartition(".")[0]
-    bias = f"{prefix}.bias" if prefix else "bias"
+    bias = beside(name, "bias")
     if bias in takes.state and takes.state[bias].shape == (layer.out,):
-        takes.add(bias, 0, order)
+        takes.add(bias, 0, order, layer.name)
     elif layer.bias is not None:
         raise UsageError(f"{layer.name}: expected its bias as {bias} of shape ({layer.out},), got no such tensor.")
     for norm in layer.after:
-        _of_norm(takes, norm, order)
+        _of_norm(takes, norm, order, layer.name)
 
 
 def _of_reader(takes: _Takes, layer: Layer, index: Rows) -> None:
     name = layer.matrix.tensor
     if not _depthwise(layer):  # its rows are its columns
         axis = _input_axis(takes.state, layer)
-        places = index
-        if takes.state[name].shape[axis] == index.size * layer.taps and takes.state[name].ndim == 2:  # positions counted as taps
-            places = (index[:, None] * layer.taps + np.arange(layer.taps)).ravel()
-        takes.add(name, axis, places, layer.name)
+        takes.add(name, axis, places(layer, index, takes.state[name].shape), layer.name)
     for norm in layer.before:
-        _of_norm(takes, norm, index)
+        _of_norm(takes, norm, index, layer.name)
 
 
-def _of_norm(takes: _Takes, norm: Norm, index: Rows) -> None:
+def _of_norm(takes: _Takes, norm: Norm, index: Rows, user: str) -> None:
     """Every tensor of a normalisation with a number per channel; `index` is of the channels of the layer beside it."""
     at = np.arange(index.size) if norm.at is None else np.asarray(norm.at)
     passed = np.flatnonzero((at >= 0) & (at[index] >= 0))
@@ -383,52 +405,65 @@ def _of_norm(takes: _Takes, norm: Norm, index: Rows) -> None:
     agreed = np.array_equal(moved[at[passed]], at[index[passed]]) and np.array_equal(np.sort(moved), np.arange(norm.size))
     if not agreed or np.any((at >= 0) != (at[index] >= 0)):
         raise UsageError(f"{norm.name}: no order of its {norm.size} channels follows that of the layer beside it.")
+    for tensor, axis in _held(takes.state, norm).items():
+        takes.add(tensor, axis, moved, user)
+
+
+def _held(state: State, norm: Norm) -> dict[str, int]:
+    """Tensors of a normalisation with a number per channel, and the axis of their channels; gains may stand by themselves."""
     prefix = f"{norm.name}." if norm.name else ""
-    for tensor, array in takes.state.items():
-        if tensor.startswith(prefix) and "." not in tensor[len(prefix) :] and array.shape == (norm.size,):
-            takes.add(tensor, 0, moved)
+    own = {
+        tensor: 0
+        for tensor, array in state.items()
+        if tensor.startswith(prefix) and "." not in tensor[len(prefix) :] and array.shape == (norm.size,)
+    }
+    alone = state.get(norm.name)
+    return {norm.name: int(np.argmax(alone.shape))} if alone is not None and alone.size == norm.size else own
 
 
-def _known(state: State, layer: Layer) -> tuple[int, ...]:
-    if layer.matrix.tensor not in state:
-        raise UsageError(f"{layer.name}: no tensor {layer.matrix.tensor} in the checkpoint that is to be reordered.")
-    return tuple(state[layer.matrix.tensor].shape)
+def _unpinned(wiring: Wiring, orders: Mapping[str, Rows], takes: _Takes) -> None:
+    """Raise where not all that the channels meet moves with them, or what other channels meet would."""
+    for group in wiring.together:
+        moving = [name for name in group if name in orders]
+        for name in group if moving else ():
+            what = f"{name}: its channels are summed over together with those of {moving[0]}, and would need two different orders"
+            _same(orders.get(name, np.arange(wiring[name].out)), orders[moving[0]], what)
+    moved = {tensor for tensor, _ in takes.found}
+    for pin in wiring.pins:
+        own = takes.named(pin.tensor)
+        if pin.layer in orders and not own & moved:
+            held = f"{pin.tensor} holds" if pin.tensor else "numbers that are computed hold"
+            more = f": pass also={{{pin.tensor!r}: axis}} where it has one for each" if pin.tensor else ""
+            raise UsageError(f"{pin.layer}: {held} a number for each of its channels ({pin.how}); it cannot be reordered{more}.")
+        if pin.layer not in orders and any(takes.moves(tensor, pin.places) for tensor in own & moved):
+            raise UsageError(f"{pin.tensor}: {pin.layer} uses it too and does not meet the channels; it cannot be reordered.")
 
 
 def _output_axis(state: State, layer: Layer) -> int:
-    shape = _known(state, layer)
-    kind, view = layer.matrix.kind, layer.matrix.view
+    shape = shape_of(layer, state, "reordered")
     if layer.groups > 1 and not _depthwise(layer):
         raise UsageError(f"{layer.name}: it has several groups, which a new order would mix.")
-    if not _depthwise(layer) and view not in ("dense", "unfolding", "transposed", "embedding"):
-        raise UsageError(f"{layer.name}: expected a plain matrix or convolution, got {view}: reorder its tensor by hand.")
-    axis = 1 if _stored_transposed(kind, view) else 0
-    if len(shape) <= axis or shape[axis] != layer.out:
+    if not _depthwise(layer) and layer.matrix.view not in PLAIN:
+        raise UsageError(f"{layer.name}: expected a plain matrix or convolution, got {layer.matrix.view}: reorder it by hand.")
+    axis = 0 if _depthwise(layer) else axes(layer, len(shape))[0]
+    if not 0 <= axis < len(shape) or shape[axis] != layer.out:
         raise UsageError(f"{layer.name}: expected {layer.out} outputs on axis {axis} of {layer.matrix.tensor}, got {shape}.")
     return axis
 
 
 def _input_axis(state: State, layer: Layer) -> int:
-    shape = _known(state, layer)
-    kind, view = layer.matrix.kind, layer.matrix.view
+    shape = shape_of(layer, state, "reordered")
     sizes = {layer.channels, layer.channels * layer.taps} if len(shape) == 2 else {layer.channels}
     if layer.groups > 1:
         raise UsageError(f"{layer.name}: it reads in several groups, which a new order would mix.")
-    if view in ("dense", "unfolding", "transposed", "embedding"):
-        axis = 0 if _stored_transposed(kind, view) else 1
-        fitting = [axis] if len(shape) > axis and shape[axis] in sizes else []
+    if layer.matrix.view in PLAIN:
+        axis = axes(layer, len(shape))[1]
+        fitting = [axis] if 0 <= axis < len(shape) and shape[axis] in sizes else []
     else:  # gates and projections stacked along the outputs: the other axis is whole
         fitting = [axis for axis in range(len(shape)) if shape[axis] in sizes] if len(shape) == 2 else []
     if len(fitting) != 1:
         raise UsageError(f"{layer.name}: expected {layer.channels} inputs on one axis of {layer.matrix.tensor}, got {shape}.")
     return fitting[0]
-
-
-def _stored_transposed(kind: str, view: str) -> bool:
-    """Inputs along the first axis. The transposed view of an embedding reads along its second: it is stored as it acts."""
-    if kind == "embedding":
-        return view == "embedding"
-    return kind == "transposed_convolution" or view == "transposed"
 
 
 def _same(known: Rows, wanted: Rows, what: str) -> None:

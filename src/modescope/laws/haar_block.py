@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaincinv
 
 from modescope.laws import haar_overlap
 
@@ -104,12 +105,29 @@ def matched_tail(gamma: ArrayLike, dimension: int, k: int, t: ArrayLike) -> Valu
         ValueError: As `moments`.
     """
     law = moments(gamma, dimension, k)
-    varies = _varies(law)
-    room = np.where(varies, law.most - law.least, 1.0)
-    mean = np.where(varies, (law.mean - law.least) / room, 0.5)
-    size = mean * (1 - mean) / np.where(varies, law.variance / room**2, 0.05) - 1
+    a, b, room = _matched(law)
     left = np.clip((law.most - np.asarray(t)) / room, TOP, 1.0)
-    return np.where(varies, haar_overlap.log_beta_tail(mean * size, (1 - mean) * size, left), 0.0)
+    return np.where(_varies(law), haar_overlap.log_beta_tail(a, b, left), 0.0)
+
+
+def matched_quantile(gamma: ArrayLike, dimension: int, k: int, share: float) -> Values:
+    """The overlap below which the Beta of `matched_tail` has a share of its mass.
+
+    Args:
+        gamma: (R, r) eigenvalues.
+        dimension: N.
+        k: Dimensions of the random subspace.
+        share: Between 0 and 1.
+
+    Returns:
+        (R,) overlaps; where they cannot vary, what they must be.
+
+    Raises:
+        ValueError: As `moments`.
+    """
+    law = moments(gamma, dimension, k)
+    a, b, room = _matched(law)
+    return law.least + np.where(_varies(law), room * betaincinv(a, b, share), 0.0)
 
 
 def bound(gamma: ArrayLike, dimension: int, k: int, t: ArrayLike) -> Values:
@@ -232,6 +250,15 @@ def _log_determinant(shares: Values, rank: NDArray[np.int64], x: float, *, flat:
         return np.asarray(rank * math.log1p(x), dtype=np.float64)
     found: Values = np.log1p(x * shares).sum(1)
     return found
+
+
+def _matched(law: Moments) -> tuple[Values, Values, Values]:
+    """Parameters of the Beta with these moments on this support, and the length of the support."""
+    varies = _varies(law)
+    room = np.where(varies, law.most - law.least, 1.0)
+    mean = np.where(varies, (law.mean - law.least) / room, 0.5)
+    size = mean * (1 - mean) / np.where(varies, law.variance / room**2, 0.05) - 1
+    return mean * size, (1 - mean) * size, room
 
 
 def _varies(law: Moments) -> NDArray[np.bool_]:

@@ -19,7 +19,6 @@ from modescope.seeds import generator
 from modescope.spectral_graph.pairs import Indices, Nodes, Pair
 from modescope.spectral_graph.random_writers import random_overlaps
 from modescope.spectral_graph.result import Chain
-from modescope.spectral_graph.wiring import Link
 from modescope.svd import Values
 
 DRAWS = 200
@@ -44,23 +43,6 @@ class BestPath:
 
     nodes: tuple[int, ...]
     score: float
-
-
-def line(layers: Sequence[str], links: Iterable[Link], /) -> tuple[str, ...]:
-    """The longest line of layers each of which is joined to the next; the earliest of several as long.
-
-    Args:
-        layers: Names, in the order in which they act.
-        links: From earlier to later ones.
-    """
-    sources: dict[str, list[str]] = {}
-    for link in links:
-        sources.setdefault(link.target, []).append(link.source)
-    best: dict[str, tuple[str, ...]] = {}
-    for name in layers:
-        before = max((best[source] for source in sources.get(name, ()) if source in best), key=len, default=())
-        best[name] = (*before, name)
-    return max(best.values(), key=len, default=())
 
 
 def fixed(

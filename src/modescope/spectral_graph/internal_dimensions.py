@@ -14,10 +14,11 @@ from itertools import pairwise
 import numpy as np
 
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
 from modescope.seeds import generator
 from modescope.spectral_graph.overlaps import aggregated
 from modescope.spectral_graph.pairs import Nodes, Pair
-from modescope.spectral_graph.random_writers import frame, random_overlaps
+from modescope.spectral_graph.random_writers import random_overlaps
 from modescope.svd import Values
 
 DRAWS = 200
@@ -204,7 +205,7 @@ def _whole_null(dimension: int, readers: tuple[int, ...], writers: tuple[int, ..
     spread = _Spread(trace, trace, whole=True)
     found = []
     for _ in range(draws):
-        corner = frame(dimension, min(n, m), rng)[: max(n, m)]
+        corner = frame(rng, min(n, m), dimension).T[: max(n, m)]
         weights = aggregated((corner if n >= m else corner.T) ** 2, _nodes(readers), _nodes(writers))
         best = _best(weights, spread, (readers, writers), dimension)
         found.append(best.score if best is not None else -np.inf)

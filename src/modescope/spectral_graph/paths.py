@@ -2,14 +2,14 @@
 
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from modescope.errors import UsageError
 from modescope.spectral_graph.pairs import Nodes
-from modescope.spectral_graph.result import SpectralGraph
+from modescope.spectral_graph.result import Connection, SpectralGraph
 from modescope.svd import Values
 
 Place = tuple[str, int]
@@ -194,6 +194,37 @@ def _nodes(graph: SpectralGraph, layer: str) -> Nodes:
     raise UsageError(f"no layer {layer!r} in the graph: expected one of {names}.")
 
 
+def _source(step: Step) -> Place:
+    return step.source, step.writer
+
+
+def _target(step: Step) -> Place:
+    return step.target, step.reader
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """A way to walk along edges.
+
+    Attributes:
+        near: The end of an edge that is passed first.
+        far: Its other end.
+        outermost: The last of several columns.
+        joins: The layer of a connection that lies where a walk can go on.
+        side: Of the network, to which it leads.
+    """
+
+    near: Callable[[Step], Place]
+    far: Callable[[Step], Place]
+    outermost: Callable[[Iterable[int]], int]
+    joins: Callable[[Connection], str]
+    side: str
+
+
+_BACK = _Direction(_target, _source, min, lambda connection: connection.target, "input")
+_FORWARD = _Direction(_source, _target, max, lambda connection: connection.source, "output")
+
+
 @dataclass(frozen=True, eq=False)
 class _Walk:
     """Natural logarithm of the strength of every place reached, and the edge of its strongest path that is next to it."""
@@ -209,18 +240,16 @@ def _trace(graph: SpectralGraph, layer: str, starts: Mapping[int, float]) -> Tra
         key=lambda step: (order[step.source], order[step.target], step.writer, step.reader),
     )
     begin = {(layer, node): math.log(share) for node, share in starts.items()}
-    back = _back(begin, sorted(steps, key=lambda step: -order[step.target]))
-    forward = _forward(begin, steps)
+    back = _walked(_BACK, begin, sorted(steps, key=lambda step: -order[step.target]))
+    forward = _walked(_FORWARD, begin, steps)
     return Trace(
         layer=layer,
         starts=tuple(sorted(starts.items())),
         ancestors=_reached(back, begin, order),
         descendants=_reached(forward, begin, order),
-        edges=tuple(
-            step for step in steps if (step.target, step.reader) in back.strength or (step.source, step.writer) in forward.strength
-        ),
-        back=_path_back(graph, back, order),
-        forward=_path_forward(graph, forward, order),
+        edges=tuple(step for step in steps if _target(step) in back.strength or _source(step) in forward.strength),
+        back=_path(_BACK, graph, back, order),
+        forward=_path(_FORWARD, graph, forward, order),
     )
 
 
@@ -238,21 +267,11 @@ def _steps(graph: SpectralGraph) -> Iterable[Step]:
         )
 
 
-def _back(begin: Mapping[Place, float], steps: Iterable[Step]) -> _Walk:
-    """Where the start can be reached from; edges into later layers come first, so that what they lead to is settled."""
+def _walked(direction: _Direction, begin: Mapping[Place, float], steps: Iterable[Step]) -> _Walk:
+    """Where a walk from the start leads; edges near the start come first, so that what they start from is settled."""
     strength, edge = dict(begin), {}
     for step in steps:
-        here, there = (step.target, step.reader), (step.source, step.writer)
-        if here in strength and (through := strength[here] + math.log(step.weight)) > strength.get(there, -math.inf):
-            strength[there], edge[there] = through, step
-    return _Walk(strength, edge)
-
-
-def _forward(begin: Mapping[Place, float], steps: Iterable[Step]) -> _Walk:
-    """What can be reached from the start; edges from earlier layers come first."""
-    strength, edge = dict(begin), {}
-    for step in steps:
-        here, there = (step.source, step.writer), (step.target, step.reader)
+        here, there = direction.near(step), direction.far(step)
         if here in strength and (through := strength[here] + math.log(step.weight)) > strength.get(there, -math.inf):
             strength[there], edge[there] = through, step
     return _Walk(strength, edge)
@@ -263,28 +282,17 @@ def _reached(walk: _Walk, begin: Mapping[Place, float], order: Mapping[str, int]
     return tuple(Reached(layer, node, math.exp(walk.strength[layer, node])) for layer, node in places)
 
 
-def _path_back(graph: SpectralGraph, walk: _Walk, order: Mapping[str, int]) -> Path:
-    first = min(order[layer] for layer, _ in walk.strength)
-    place = end = _strongest(walk, [place for place in walk.strength if order[place[0]] == first])
+def _path(direction: _Direction, graph: SpectralGraph, walk: _Walk, order: Mapping[str, int]) -> Path:
+    outermost = direction.outermost(order[layer] for layer, _ in walk.strength)
+    place = end = _strongest(walk, [place for place in walk.strength if order[place[0]] == outermost])
     steps = []
     while place in walk.edge:
         steps.append(walk.edge[place])
-        place = (steps[-1].target, steps[-1].reader)
-    feeding = any(connection.target == end[0] for connection in graph.connections)
-    status = f"ends at {end[0]}: no significant edge leads farther towards the input" if feeding else "ok"
-    return Path(tuple(steps), math.exp(walk.strength[end]), status)
-
-
-def _path_forward(graph: SpectralGraph, walk: _Walk, order: Mapping[str, int]) -> Path:
-    last = max(order[layer] for layer, _ in walk.strength)
-    place = end = _strongest(walk, [place for place in walk.strength if order[place[0]] == last])
-    steps = []
-    while place in walk.edge:
-        steps.append(walk.edge[place])
-        place = (steps[-1].source, steps[-1].writer)
-    fed = any(connection.source == end[0] for connection in graph.connections)
-    status = f"ends at {end[0]}: no significant edge leads farther towards the output" if fed else "ok"
-    return Path(tuple(reversed(steps)), math.exp(walk.strength[end]), status)
+        place = direction.near(steps[-1])
+    unfinished = any(direction.joins(connection) == end[0] for connection in graph.connections)
+    status = f"ends at {end[0]}: no significant edge leads farther towards the {direction.side}" if unfinished else "ok"
+    along = sorted(steps, key=lambda step: order[step.source])
+    return Path(tuple(along), math.exp(walk.strength[end]), status)
 
 
 def _strongest(walk: _Walk, places: Iterable[Place]) -> Place:

@@ -127,6 +127,23 @@ class Gap:
         return self.reason.startswith(LEFT_OUT)
 
 
+@dataclass(frozen=True)
+class Pin:
+    """Channels meet numbers of their own on the way to their readers, such as the gains of a normalisation or a mask.
+
+    Attributes:
+        layer: Name of the layer that wrote the channels.
+        tensor: Name of the stored tensor that holds the numbers, or empty where they are computed.
+        how: The operation that brings them in ("batch_norm", "add").
+        places: Entries of the tensor that its channels meet; empty where they may be any.
+    """
+
+    layer: str
+    tensor: str
+    how: str
+    places: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Wiring:
     """Layers in the order in which they act, and how they are joined.
@@ -139,6 +156,8 @@ class Wiring:
         notes: Sentences that must be said of it.
         elsewhere: Layers whose channels also go where no layer reads them, each with the place: "the output of the model", a
             function that is not followed. A name is empty where the layer is not known.
+        pins: What holds channels at their places, as far as the network was seen to run.
+        together: Layers whose channels are summed over channel by channel, so that one order must do for all of them.
     """
 
     layers: tuple[Layer, ...]
@@ -147,6 +166,8 @@ class Wiring:
     how: str = ""
     notes: tuple[str, ...] = ()
     elsewhere: tuple[tuple[str, str], ...] = ()
+    pins: tuple[Pin, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
 
     def __getitem__(self, name: str) -> Layer:
         """A layer by its name.

@@ -58,7 +58,9 @@ def assembled(tracer: Tracer, checkpoint: Checkpoint, unused: Sequence[str]) -> 
         tuple(dict.fromkeys(gaps)),
         how="traced",
         notes=notes,
-        elsewhere=tuple(tracer.elsewhere.items()),
+        elsewhere=tuple(tracer.elsewhere),
+        pins=tuple(tracer.pins),
+        together=tuple(tracer.together),
     )
 
 

@@ -54,13 +54,18 @@ def is_float(value: Any) -> bool:
 
 def floats(value: Any) -> Iterator[Any]:
     """All tensors of floating or complex numbers in nested containers."""
-    if is_float(value):
+    return filter(is_float, tensors(value))
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """All tensors in nested containers."""
+    if hasattr(value, "untyped_storage"):
         yield value
     elif isinstance(value, dict):
         for part in value.values():
-            yield from floats(part)
+            yield from tensors(part)
     elif isinstance(value, list | tuple | set):
         for part in value:
-            yield from floats(part)
+            yield from tensors(part)
     elif hasattr(value, "__dataclass_fields__"):
-        yield from floats(vars(value))
+        yield from tensors(vars(value))

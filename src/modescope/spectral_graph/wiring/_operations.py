@@ -17,6 +17,7 @@ MOVING = _words(
     tril triu unbind unflatten unfold unsqueeze view view_as vsplit vstack
     """
 )
+JOINING = frozenset({"cat", "concat", "concatenate", "stack"})
 STILL = _words(
     """
     alias alpha_dropout bfloat16 clone contiguous cpu cuda data detach double dropout dropout1d dropout2d dropout3d
@@ -74,6 +75,12 @@ TABLES = frozenset({"embedding", "embedding_bag"})
 OUTSIDE = _words(
     """
     array item numpy tolist
+    """
+)
+COMPARISONS = _words(
+    """
+    bitwise_and bitwise_not bitwise_or bitwise_xor and or xor invert eq ge greater greater_equal gt isclose isfinite isinf isnan
+    isneginf isposinf le less less_equal logical_and logical_not logical_or logical_xor lt ne not_equal signbit
     """
 )
 EXTREMES = frozenset({"amax", "amin", "max", "min"})

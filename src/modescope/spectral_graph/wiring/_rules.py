@@ -6,7 +6,7 @@ from typing import Any
 from modescope.spectral_graph.wiring import _operations as operations
 from modescope.spectral_graph.wiring._channels import compatible, raised, stepped
 from modescope.spectral_graph.wiring._labels import Labels, floats, is_float, marked, shrunk
-from modescope.spectral_graph.wiring._tracer import Call, Tracer
+from modescope.spectral_graph.wiring._tracer import Call, Tracer, varies
 
 FEW = 16  # different summands of an axis that are followed one by one
 
@@ -48,7 +48,20 @@ def _moved(call: Call) -> bool:
     results = [args[0]] if call.name == "setitem" else list(floats(moved))
     for output, labels in zip(call.outputs, results, strict=True):
         call.tracer.set(output, labels)
+    _placed(call)
     return True
+
+
+def _placed(call: Call) -> None:
+    """Numbers that no layer wrote, put beside channels at other positions, hold these at their places."""
+    joined = call.name in operations.JOINING
+    known = [(tensor, labels) for tensor, labels in call.before if labels is not None]
+    others = [tensor for tensor, labels in known if not marked(labels)]
+    for labels in (labels for _, labels in known if marked(labels)) if others else ():
+        along = call.argument(1, "dim", 0) % labels.ndim if joined and call.name != "stack" else None
+        axes = [axis for axis in range(labels.ndim) if labels.shape[axis] > 1 and labels.stride(axis) and axis != along]
+        beside = [t for t in others if not joined or any(t.ndim > axis and varies(t, axis - t.ndim) for axis in axes)]
+        call.tracer.pinned(labels, [tensor for tensor in beside if bool((tensor != tensor.reshape(-1)[:1]).any())], call.name)
 
 
 def _made(call: Call) -> bool:
@@ -69,7 +82,7 @@ def _gained(call: Call) -> bool:
         if labels is None or not marked(labels) or _labelled(call, gains) or not (name := call.tracer.gain(gains)):
             continue
         axis = output.ndim - gains.ndim + max(range(gains.ndim), key=lambda at: gains.shape[at])
-        call.tracer.normalised(labels.expand(output.shape), output, (name, operations.GAIN), (axis,))
+        call.tracer.normalised(labels.expand(output.shape), output, (name, operations.GAIN), (axis,), (gains,))
         return True
     return False
 
@@ -221,21 +234,22 @@ def _norm(call: Call) -> bool:
     axes: tuple[int, ...] = (1,) if output.ndim > 1 else (0,)
     if call.name in {"layer_norm", "rms_norm"}:
         axes = tuple(range(output.ndim - len(call.argument(1, "normalized_shape")), output.ndim))
-    module = tracer.module_of([other for other, _ in call.before if other is not tensor])
-    tracer.normalised(call.labels(tensor), output, (module, call.name), axes)
+    learned = [other for other, _ in call.before if other is not tensor]
+    tracer.normalised(call.labels(tensor), output, (tracer.module_of(learned), call.name), axes, learned)
     return True
 
 
 def _linear(call: Call) -> bool:
     if call.name != "linear":
         return False
-    return _applied(call, call.argument(0, "input"), call.argument(1, "weight"), -1)
+    return _applied(call, call.argument(0, "input"), call.argument(1, "weight"), -1, call.argument(2, "bias"))
 
 
 def _convolution(call: Call) -> bool:
     if call.name not in operations.CONVOLUTIONS:
         return False
-    return _applied(call, call.argument(0, "input"), call.argument(1, "weight"), -1 - int(call.name[-2]))
+    axis = -1 - int(call.name[-2])
+    return _applied(call, call.argument(0, "input"), call.argument(1, "weight"), axis, call.argument(2, "bias"))
 
 
 def _embedding(call: Call) -> bool:
@@ -250,14 +264,16 @@ def _embedding(call: Call) -> bool:
     return bool(parts)
 
 
-def _applied(call: Call, tensor: Any, weight: Any, axis: int) -> bool:
+def _applied(call: Call, tensor: Any, weight: Any, axis: int, bias: Any) -> bool:
     """A layer maps the channels along an axis of a tensor to those of the output."""
     tracer = call.tracer
     parts = () if _labelled(call, weight) else tracer.parts(weight)
     if not parts:
         return False
     tracer.read(call.labels(tensor), axis, parts)
-    tracer.written(call.outputs[0], axis, parts)
+    labels = tracer.written(call.outputs[0], axis, parts)
+    if bias is not None:
+        tracer.pinned(labels, (bias,), call.name)
     return True
 
 
@@ -289,7 +305,11 @@ def _contracted(call: Call) -> bool:
         left = tracer.constant(one) if left is None else left
         right = tracer.constant(other) if right is None else right
         tracer.set(output, _summed(tracer, call, (left, left.ndim - 1), (right, max(right.ndim - 2, 0)), output))
+        stacks = [tensor for tensor in (one, other) if tensor.ndim > 2 and not _labelled(call, tensor)]
+        tracer.pinned(tracer.of(output), stacks, call.name)  # whose further axes are multiplied entry by entry
     added = call.labels(call.args[0]) if first else None
+    if first and (added is None or not marked(added)):
+        tracer.pinned(tracer.of(output), call.args[:1], call.name)
     if added is not None and marked(added):
         tracer.set(output, tracer.met_each_by_each([tracer.of(output), added], output.shape, "add", "residual"))
     return True
@@ -346,6 +366,9 @@ def _einsum(call: Call) -> bool:
         kept = kept.permute(*[mine.index(letter) for letter in sorted(named, key=out.index)], *axes)
         sides.append(kept.reshape([kept.shape[sorted(named, key=out.index).index(c)] if c in named else 1 for c in out]))
     tracer.set(output, _weighed(tracer, sides[0], sides[1], output.shape, call.name))
+    for tensor, mine, its in ((operands[0], *terms), (operands[1], *terms[::-1])):
+        if not _labelled(call, tensor) and any(letter in its and letter in out for letter in mine):
+            tracer.pinned(tracer.of(output), (tensor,), call.name)
     return True
 
 

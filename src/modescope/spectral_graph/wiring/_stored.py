@@ -85,6 +85,11 @@ class Stored:
         around = self._around(tensor)
         return around[1] if around is not None and id(around[1]) in self._learned else None
 
+    def name(self, tensor: Any) -> str:
+        """Name of the parameter or buffer that a tensor is, or is part of; otherwise empty."""
+        around = self._around(tensor)
+        return around[0] if around else ""
+
     def vector(self, tensor: Any) -> str:
         """Name of the parameter that a tensor is all of, where only one of its axes is longer than 1; otherwise empty."""
         around = self._around(tensor)

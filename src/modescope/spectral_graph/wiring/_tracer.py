@@ -8,14 +8,15 @@ import math
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from modescope.spectral_graph.wiring import Rows
+from modescope.spectral_graph.wiring import Pin, Rows
 from modescope.spectral_graph.wiring import _operations as operations
 from modescope.spectral_graph.wiring._channels import FEW, Change, Ledger, Passed, Source, combined, met, normed, stepped
-from modescope.spectral_graph.wiring._labels import Labels, address, compact, floats, marked, numbers, shrunk
+from modescope.spectral_graph.wiring._labels import Labels, address, compact, floats, marked, numbers, shrunk, tensors
 from modescope.spectral_graph.wiring._stored import Part, Stored
 
 _FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)  # of a rule that meets a call it does not know
@@ -45,7 +46,9 @@ class Tracer:
         self.gaps: list[tuple[str, str, str]] = []
         self.order: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
-        self.elsewhere: dict[str, str] = {}
+        self.elsewhere: dict[tuple[str, str], None] = {}
+        self.pins: dict[Pin, None] = {}
+        self.together: dict[tuple[str, ...], None] = {}
         self.kept: dict[int, tuple[Any, Any]] = {}
         self.modules: list[str] = []
         self.input = self.ledger.new(1, (Source("", np.zeros(1, np.int64)),))
@@ -54,6 +57,7 @@ class Tracer:
         self._stored = stored
         self._rules = rules
         self._labels: dict[int, tuple[Any, Labels]] = {}
+        self._derived: dict[int, Any] = {}
 
     def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run a function of torch, and follow what it does."""
@@ -73,6 +77,7 @@ class Tracer:
                 if labels is not None:
                     self.leaves(labels, "numbers outside torch")
         outputs = [args[0]] if name == "setitem" else list(floats(result))
+        self._uncharted(Call(self, function, name, args, kwargs, [*tensors(result)], before), charted=bool(outputs))
         if outputs and before:
             self._follow(Call(self, function, name, args, kwargs, outputs, before))
             if in_place or (name in operations.EACH and any(output is tensor for output in outputs for tensor, _ in before)):
@@ -131,13 +136,29 @@ class Tracer:
         """Note that channels go to a place where no layer reads them."""
         for source in self.ledger.sources(numbers(labels), None):
             if source.writer:
-                self.elsewhere.setdefault(source.writer, where)
+                self.elsewhere[source.writer, where] = None
 
     def gain(self, tensor: Any) -> str:
         """Name of the learned vector that a tensor is, or empty."""
         return self._stored.vector(tensor)
 
-    def normalised(self, labels: Labels | None, output: Any, passed: tuple[str, str], axes: tuple[int, ...]) -> None:
+    def pinned(self, labels: Labels, tensors: Sequence[Any], how: str) -> None:
+        """Note that channels meet numbers of their own.
+
+        Args:
+            labels: Of the channels.
+            tensors: What holds the numbers; single ones are none.
+            how: The operation.
+        """
+        writers = [source.writer for source in self.ledger.sources(numbers(labels), None) if source.writer]
+        for tensor in tensors:
+            if tensor.numel() > 1:
+                name = self._stored.name(tensor)
+                self.pins |= {Pin(writer, name, how): None for writer in writers}
+
+    def normalised(
+        self, labels: Labels | None, output: Any, passed: tuple[str, str], axes: tuple[int, ...], learned: Sequence[Any]
+    ) -> None:
         """Set the labels of what a normalisation gave.
 
         Args:
@@ -145,10 +166,13 @@ class Tracer:
             output: What it gave.
             passed: Name of the module, and its operation.
             axes: Axes of its channels, in order.
+            learned: The tensors with a number for each of them.
         """
         if labels is None:
             self.set(output, None)
             return
+        moving = any(labels.stride(axis) for axis in axes if labels.shape[axis] > 1)
+        held = [self._stored.name(tensor) for tensor in learned if moving and tensor.numel() > 1]
         shape = [output.shape[axis] if axis in axes else 1 for axis in range(output.ndim)]
         channel = self.table(np.arange(math.prod(shape)), shape).expand(output.shape)
         module, kind = passed
@@ -160,6 +184,9 @@ class Tracer:
 
         def change(ids: Rows, at: Rows) -> tuple[Source, ...]:
             sources = self.ledger.sources(ids, ("norm", module, kind, tuple(at.tolist())))
+            for source in sources if held else ():
+                met = tuple(np.unique(at[source.rows >= 0]).tolist())
+                self.pins |= {Pin(source.writer, name, kind, met): None for name in held if source.writer}
             if (ids == 0).any():  # the input of the network has no writer but passes the norm all the same
                 sources = (*sources, Source("", np.where(ids == 0, 0, -1)))
             return normed(sources, Passed(module, kind, at), note)
@@ -217,10 +244,20 @@ class Tracer:
         mixed = (high != low) & (high > 0)
         if bool(mixed.any()):
             self.ledger.sources(numbers(small))
-            self.leaves(small, reason)
+            self.leaves(small, reason if self._whole(small, axes) else f"{reason} in parts")
             mark = self.ledger.unknown(self.first_reason(labels) or reason, statistic=statistic, behind=self.behind([small]))
             high = self.torch.where(mixed, self.torch.full_like(high, float(mark)), high)
         return high.expand(shape)
+
+    def _whole(self, labels: Labels, axes: Sequence[int]) -> bool:
+        """Whether a sum along axes is of all channels of every layer that wrote some, wherever it is taken."""
+        if any(size > 1 for axis, size in enumerate(labels.shape) if axis not in axes):
+            return False
+        sources = [source for source in self.ledger.sources(numbers(labels), None) if source.writer]
+        if any(not np.array_equal(source.rows, sources[0].rows) for source in sources):
+            return False
+        self.together[tuple(sorted({source.writer for source in sources}))] = None
+        return all(np.unique(source.rows[source.rows >= 0]).size == self.order[source.writer].out for source in sources)
 
     def first_reason(self, labels: Labels) -> str:
         """Why what these labels hold is not followed, where nothing else is known of it."""
@@ -283,6 +320,42 @@ class Tracer:
             unknown = any(labels is None for _, labels in call.before)
             for output in call.outputs:
                 self.set(output, None if unknown else self.constant(output))
+
+    def _uncharted(self, call: "Call", *, charted: bool) -> None:
+        """What labels do not say: whole numbers and truths made of channels, and what stands beside these."""
+        if not call.outputs:
+            return
+        known = call.name in operations.COMPARISONS | operations.STILL | operations.EACH
+        try:
+            if known:
+                self._derive(call)
+        except _FAILURES:
+            known = charted = False
+        if not known and not charted:
+            for labels in [labels for _, labels in call.before if labels is not None and marked(labels)]:
+                self.leaves(labels, f"{call.title}, whose numbers are not followed")
+
+    def _derive(self, call: "Call") -> None:
+        """What stands beside channels entry by entry holds them at their places, unless it was computed from them in turn."""
+        given = [*tensors((call.args, call.kwargs))]
+        labels = {id(tensor): label for tensor, label in call.before if label is not None and marked(label)}
+        others = [tensor for tensor in given if id(tensor) not in labels and id(tensor) not in self._derived]
+        pinned = False
+        for label in labels.values() if call.name not in operations.STILL else ():
+            if call.name == "prelu":
+                beside = others
+            else:
+                wide = label.expand(call.outputs[0].shape)
+                axes = [axis - wide.ndim for axis in range(wide.ndim) if wide.shape[axis] > 1 and wide.stride(axis)]
+                beside = [tensor for tensor in others if any(varies(tensor, axis) for axis in axes)]
+            self.pinned(label, beside, call.name)
+            pinned |= any(not self._stored.name(tensor) for tensor in beside)
+        if not pinned and len(others) < len(given):
+            for output in call.outputs:
+                self._derived[id(output)] = weakref.ref(output, partial(self._forget, id(output)))
+
+    def _forget(self, key: int, _: Any) -> None:
+        self._derived.pop(key, None)
 
     def parts(self, weight: Any) -> tuple[Part, ...]:
         """The layers that a weight in use is, also where it was computed from stored ones."""
@@ -396,6 +469,13 @@ class Call:
         mark = tracer.input if given and not refused else tracer.ledger.unknown(only or reason, behind=refused or behind)
         for output in self.outputs:
             tracer.set(output, tracer.uniform(mark, output))
+
+
+def varies(tensor: Any, axis: int) -> bool:
+    """Whether entries change along an axis, counted from the last one."""
+    if tensor.ndim < -axis or tensor.shape[axis] < 2:
+        return False
+    return bool((tensor != tensor.narrow(axis, 0, 1)).any())
 
 
 _BY_SAMPLE = frozenset({"group_norm", "instance_norm"})

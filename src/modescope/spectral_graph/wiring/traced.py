@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from modescope.checkpoints import Checkpoint
+from modescope.checkpoints.module import evaluating
 from modescope.errors import ModescopeError, UsageError
 from modescope.spectral_graph.wiring import Wiring
 from modescope.spectral_graph.wiring._assembled import assembled
@@ -66,7 +67,7 @@ def traced(model: Any, checkpoint: Checkpoint, inputs: Any, *, view: str | None 
         for tensor in [*floats(output)] or floats(getattr(output, "__dict__", None)):
             labels = tracer.of(tensor)
             if labels is None:
-                tracer.elsewhere.setdefault("", "an output of the model that is not followed")
+                tracer.elsewhere["", "an output of the model that is not followed"] = None
             else:
                 tracer.leaves(labels, "the output of the model")
     if not tracer.order:
@@ -134,7 +135,6 @@ def _given_back(model: Any, tracer: Tracer) -> Iterator[None]:
     """Evaluation mode for a while; flags, weights, buffers and random numbers are then as they were."""
     import torch
 
-    modes = [(module, module.training) for module in model.modules()]
     held = [
         (own, dict(own)) for module in model.modules() for own in (module._buffers, module._parameters) if isinstance(own, dict)
     ]
@@ -142,12 +142,9 @@ def _given_back(model: Any, tracer: Tracer) -> Iterator[None]:
     devices = {tensor.device.index for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)):
         try:
-            for module, _ in modes:
-                module.training = False  # not eval(), which a model may have given other effects
-            yield
+            with evaluating(model):
+                yield
         finally:
-            for module, mode in modes:
-                module.training = mode
             for own, entries in held:
                 own.clear()
                 own.update(entries)
@@ -193,7 +190,8 @@ def _hooks(name: str, module: Any, tracer: Tracer) -> tuple[Any, Any]:
             labels, shape = taken.pop()
             if hasattr(output, "untyped_storage") and tuple(output.shape) == shape:
                 axis = _axis(module, output, kind)
-                tracer.normalised(labels, output, (name, kind), (axis,))
+                own = (*module._parameters.values(), *module._buffers.values())
+                tracer.normalised(labels, output, (name, kind), (axis,), [tensor for tensor in own if tensor is not None])
 
     return entering, leaving
 
