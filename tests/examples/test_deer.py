@@ -40,6 +40,22 @@ def test_the_kernel_approaches_its_limit_at_large_phases(phase, error):
     assert deer.kernel(np.array([t]), np.array([1.0]))[0, 0] == pytest.approx(limit, abs=error)
 
 
+def test_the_kernel_on_the_grid_has_its_known_minimum_and_is_ill_conditioned():
+    kernel = deer.kernel(deer.times(), deer.distances())
+    assert kernel.min() == pytest.approx(-0.2201, abs=5e-5)
+    s = np.linalg.svd(kernel, compute_uv=False)
+    assert (s > 1e-3 * s[0]).sum() == 71
+
+
+def test_a_powder_average_needs_nodes_that_resolve_its_phase():
+    frequency = 2 * np.pi * 52.04 / deer.NEAR**3
+    exact = deer.kernel(deer.times(), np.array([deer.NEAR]))[:, 0]
+    for nodes, close in ((256, False), (512, True)):
+        x, w = np.polynomial.legendre.leggauss(nodes)
+        slow = np.cos((1 - 3 * ((x + 1) / 2) ** 2) * frequency * deer.times()[:, None]) @ (w / 2)
+        assert (np.abs(slow - exact).max() < 1e-12) == close
+
+
 def test_distances_run_from_four_steps_to_half_a_period():
     assert deer.distances()[[0, -1]] == pytest.approx([1.1775, 5.9265], abs=1e-4)
     step = deer.LAST / (deer.POINTS - 1)

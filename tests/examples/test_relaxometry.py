@@ -16,13 +16,19 @@ SEEDS = [657, pytest.param(0, marks=pytest.mark.full), pytest.param(1, marks=pyt
 
 
 @cache
+def trained(seed):
+    return relaxation.trained(seed)
+
+
+@cache
 def found(seed):
-    return relaxometry.networks([seed])
+    initial, after = trained(seed)
+    return [relaxometry.look(network, seed=seed, stage=stage) for stage, network in (("initial", initial), ("trained", after))]
 
 
 @cache
 def views():
-    network = relaxation.trained(657)[1]
+    network = trained(657)[1]
     return network, relaxometry.views(network, 657)
 
 
