@@ -8,6 +8,8 @@ from shutil import copy
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 import modescope as ms
 
 DOCS = Path(__file__).parent
@@ -29,12 +31,15 @@ def main() -> None:
             ms.report("digits.safetensors").save("report.html")
             ms.compare(*_history(Path())).report().save("compare.html")
             ms.graph("digits.safetensors").report().save("graph.html")
+            _band_pass().save("descramble.html")
         page = (folder / "report.html").as_uri()
         _taken(chromium, page, "overview", height=760)
         _taken(chromium, f"{page}#layer=8.weight", "layer", height=1330)
         _taken(chromium, f"{page}#layer=3.weight", "layer-dark", height=1330, color_scheme="dark")
         _taken(chromium, f"{(folder / 'compare.html').as_uri()}#layer=8.weight", "compare", height=1600)
         _taken(chromium, (folder / "graph.html").as_uri(), "graph", height=1100, card="Spectral graph")
+        for name, section in (("descramble", "The weights before and after"), ("descramble-spectrum", "Two-dimensional spectrum")):
+            _taken(chromium, (folder / "descramble.html").as_uri(), name, height=3000, section=section)
         with _served(folder) as address:
             _taken(chromium, address, "runs", height=560)
             _taken(chromium, address, "training", height=1330, click="digits training")
@@ -52,13 +57,31 @@ def _served(folder: Path) -> Iterator[str]:
         yield f"{server.url}/?token={server.token}"
 
 
+def _band_pass() -> ms.Descrambling:
+    """The layer of the how-to: a band of frequencies comes through, its outputs are mixed at random."""
+    rng = np.random.default_rng(0)
+    at = 2 * np.pi * np.arange(128) / 128
+    band = np.array([wave(k * at) for k in range(8, 13) for wave in (np.cos, np.sin)])
+    weight = rng.standard_normal((48, 10)) @ band + 0.05 * rng.standard_normal((48, 128))
+    inputs = rng.standard_normal((2000, 128))
+    return ms.descramble(weight, inputs=inputs, axis="0:0.008:us", readings=("fourier",), controls=())
+
+
 def _history(folder: Path) -> list[Path]:
     """The checkpoints of the training in order."""
     return [*sorted(folder.glob("epoch-*.safetensors")), folder / "digits.safetensors"]
 
 
 def _taken(
-    chromium: Any, address: str, name: str, *, height: int = HEIGHT, click: str = "", card: str = "", **options: Any
+    chromium: Any,
+    address: str,
+    name: str,
+    *,
+    height: int = HEIGHT,
+    click: str = "",
+    card: str = "",
+    section: str = "",
+    **options: Any,
 ) -> None:
     context = chromium.new_context(viewport={"width": WIDTH, "height": height}, **options)
     page = context.new_page()
@@ -67,6 +90,7 @@ def _taken(
         page.get_by_role("link", name=click).click()
     page.wait_for_timeout(2500)  # charts are drawn one after the other
     shown = page.locator("figure.card", has=page.get_by_role("heading", name=card)) if card else page
+    shown = page.get_by_role("region", name=section) if section else shown
     shown.screenshot(path=DOCS / "images" / f"{name}.png")
     context.close()
 

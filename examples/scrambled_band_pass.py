@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import circulant
 
-from modescope.descrambling import filters, haar
+from modescope.descrambling import filters
 from modescope.descrambling.closed_form import smoothest
 from modescope.descrambling.fourier import concentration, sorted_gains
 from modescope.descrambling.operators import fourier_second
 from modescope.descrambling.wiretaps import left
+from modescope.laws import haar_frames as haar
 from modescope.moments import Moments
 from modescope.seeds import generator
 

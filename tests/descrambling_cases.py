@@ -32,13 +32,18 @@ def data(*, inputs: int = INPUTS, samples: int = SAMPLES, seed: int = 0) -> np.n
 
 def planted(**options: Any) -> Descrambling:
     """All readings and controls of a band-pass with few draws; the options are those of `descramble`."""
-    if not options:
-        return _plain()
-    given = {"inputs": data(), "axis": f"0:{STEP}:us", "draws": 99} | options
-    found = descramble(weight(), **given)
-    return replace(found, layer=HOSTILE_LAYER, source={"path": f"models/{HOSTILE}.safetensors", "format": "safetensors"})
+    asked = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    if any(value.__hash__ is None for value in asked.values()):
+        return _made(asked)
+    return _kept(tuple(sorted(asked.items())))
 
 
 @cache
-def _plain() -> Descrambling:
-    return planted(draws=99)  # what most tests look at
+def _kept(options: tuple[tuple[str, Any], ...]) -> Descrambling:
+    return _made(dict(options))  # many tests look at the same
+
+
+def _made(options: dict[str, Any]) -> Descrambling:
+    given = {"inputs": data(), "axis": f"0:{STEP}:us", "draws": 99} | options
+    found = descramble(weight(), **given)
+    return replace(found, layer=HOSTILE_LAYER, source={"path": f"models/{HOSTILE}.safetensors", "format": "safetensors"})

@@ -145,6 +145,8 @@ def test_a_tall_array_is_widened_a_block_at_a_time():
         ([np.zeros((2, 3)), np.zeros((2, 4))], "3 numbers as before, got 4 in chunk 1"),
         ([np.zeros((2, 3)), np.array([[1, np.nan, np.inf]])], r"finite chunk 1 of shape \(1, 3\), got 2 non-finite entries"),
         ([np.full((2, 3), [[1e200], [-1e200]])], "squares overflow"),
+        ([np.full((2, 3), 1e200), np.full((2, 3), -1e200)], r"finite scatter of shape \(3, 3\), got 9 non-finite"),
+        ([np.full((2, 3), 1e200)], r"mean \(3,\) whose squares float64 can hold, got 1.0e\+200"),
         ([np.zeros((2, 3), complex)], r"shape \(2, 3\) to be real numbers, got complex128"),
         ([np.array([["a", "b"]])], "real"),
         ([np.zeros((2, 3), "V4")], "real"),
@@ -172,6 +174,7 @@ def test_no_parts_and_parts_that_differ_in_size_are_refused():
         (3, np.zeros(0), np.zeros((0, 0))),
         (3, np.array([0, np.nan]), np.eye(2)),
         (3, np.zeros(2), np.full((2, 2), np.inf)),
+        (3, np.array([0, 1e160]), np.eye(2)),
     ],
 )
 def test_moments_that_do_not_fit_together_cannot_be_made(count, mean, scatter):

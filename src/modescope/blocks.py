@@ -162,6 +162,7 @@ class Heatmap:
         value: What the colour measures.
         centred: Zero lies in the middle of a scale with two ends.
         caption: A sentence or two.
+        series: Lines or points drawn over the colours, on the same axes; bands and names of points are not.
     """
 
     title: str
@@ -175,6 +176,7 @@ class Heatmap:
     value: str = ""
     centred: bool = False
     caption: str = ""
+    series: tuple[Series, ...] = ()
 
     def __post_init__(self) -> None:
         if len({len(row) for row in self.values}) > 1:

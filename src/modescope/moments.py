@@ -16,6 +16,7 @@ from modescope.errors import UsageError
 Values = NDArray[np.float64]
 Array = NDArray[Any]
 
+LARGE = 1e150  # mean whose square float64 holds, with room for a count
 ENTRIES = 1 << 16  # of samples that are held in float64 at once, so that they stay near the processor
 
 
@@ -44,6 +45,10 @@ class Moments:
         for name, array in (("mean", mean), ("scatter", scatter)):
             if bad := _bad(array):
                 raise UsageError(f"moments: expected a finite {name} of shape {array.shape}, got {bad} non-finite entries.")
+            if name == "mean" and np.abs(array).max() > LARGE:
+                raise UsageError(
+                    f"moments: expected a mean {array.shape} whose squares float64 can hold, got {np.abs(array).max():.1e}."
+                )
             array.flags.writeable = False
             object.__setattr__(self, name, array)
 
@@ -152,8 +157,9 @@ class Running:
             raise UsageError(f"moments: expected samples of {self._mean.size} numbers as before, got {mean.size} in {name}.")
         total = self._count + count
         apart = mean - self._mean
-        self._scatter += scatter
-        self._scatter += np.outer(apart, apart) * (self._count * (count / total))  # Chan et al., equation 2.1b
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told where the moments are made
+            self._scatter += scatter
+            self._scatter += np.outer(apart, apart) * (self._count * (count / total))  # Chan et al., equation 2.1b
         self._mean += apart * (count / total)
         self._count = total
 

@@ -1,7 +1,9 @@
 """`modescope descramble` as a user meets it: data from a file, forms, exit codes, errors of one line."""
 
 import inspect
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import click
@@ -10,13 +12,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from descrambling_cases import INPUTS, OUTPUTS, data, weight
-from modescope.cli import _run
+from modescope.cli import _arrays, _run
 from modescope.cli.descramble import command
-from modescope.descrambling import CRITERIA, SIDES, descramble
+from modescope.descrambling import CONTROLS, CRITERIA, READINGS, SIDES, descramble
 from modescope.descrambling.operators import OPERATORS, grid
+from modescope.errors import UnreadableError
+from modescope.moments import of
 from modescope.reports.form import is_report
 
-QUICK = ["--draws", "19"]
+QUICK = ["--draws", "19", "--readings", "fourier,gram"]
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> s
 def test_json_is_the_document_of_the_same_call_in_python(capsys: pytest.CaptureFixture[str], files: tuple[str, str]) -> None:
     net, inputs = files
     told = document(capsys, net, "--layer", "fc", "--data", inputs, "--axis", "0:0.01:us", "--seed", "3")
-    same = descramble(net, layer="fc", inputs=data(), axis="0:0.01:us", seed=3, draws=19)
+    same = descramble(net, layer="fc", inputs=data(), axis="0:0.01:us", seed=3, draws=19, readings=("fourier", "gram"))
     assert told == json.loads(json.dumps(same.to_dict()))
 
 
@@ -163,8 +167,104 @@ def test_choices_and_defaults_are_those_of_the_library() -> None:
     usual = {name: one.default for name, one in inspect.signature(descramble).parameters.items()}
     for name in ("side", "criterion", "difference", "draws", "seed"):
         assert options[name].default == usual[name], name
+    assert options["readings"].default == ",".join(READINGS)
+    assert options["controls"].default == ",".join(CONTROLS)
     for name, known in {"side": SIDES, "criterion": CRITERIA, "difference": (*OPERATORS, "grid")}.items():
         kind = options[name].type
         assert isinstance(kind, click.Choice)
         assert set(kind.choices) == set(known)
     assert all(one.help for one in options.values())
+
+
+def test_readings_controls_and_an_untrained_network_are_chosen(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    save_file({"fc.weight": weight(seed=5), "fc.bias": np.zeros(OUTPUTS)}, tmp_path / "before.safetensors")
+    told = document(
+        capsys,
+        *(files[0], "--data", files[1], "--untrained", str(tmp_path / "before.safetensors"), "--controls", "untrained, bootstrap"),
+    )
+    assert [one["name"] for one in told["readings"]] == ["fourier", "gram"]  # type: ignore[attr-defined]
+    assert [one["name"] for one in told["controls"]] == ["untrained", "bootstrap"]  # type: ignore[attr-defined]
+    alone = document(capsys, str(tmp_path / "before.safetensors"), "--data", files[1], "--controls", "none")
+    assert alone["controls"] == []
+    found = told["controls"][0]["found"]["scale"]["optimal"]  # type: ignore[index]
+    assert found == pytest.approx(alone["objective"]["optimal"], rel=1e-7)  # type: ignore[index]
+    assert "expected some of" in refused(capsys, 2, files[0], "--data", files[1], "--readings", "colour")
+    assert "99 or more" in refused(capsys, 2, files[0], "--data", files[1], "--draws", "98")
+    refused(capsys, 3, files[0], "--data", files[1], "--untrained", str(tmp_path / "none.safetensors"))
+
+
+def test_moments_bias_and_operator_come_from_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    known, bias, d = of(data()), np.arange(float(OUTPUTS)), np.diff(np.eye(OUTPUTS), axis=0)
+    np.savez(tmp_path / "moments.npz", count=known.count, mean=known.mean, scatter=known.scatter)
+    np.save(tmp_path / "bias.npy", bias)
+    np.save(tmp_path / "d.npy", d)
+    own = ["--moments", "moments.npz", "--bias", "bias.npy", "--operator", "d.npy"]
+    given = [str(tmp_path / one) if one[0] != "-" else one for one in own]
+    told = document(capsys, files[0], *given, "--controls", "none")
+    same = descramble(files[0], moments=known, bias=bias, difference=d, readings=(), controls=())
+    assert told["objective"]["optimal"] == pytest.approx(same.objective["optimal"], rel=1e-7)  # type: ignore[index]
+    assert (told["options"]["bias"], told["options"]["difference"]) == ("own", "own")  # type: ignore[index]
+    assert "count, mean and scatter" in refused(capsys, 2, files[0], "--moments", files[1])
+    assert "--bias" in refused(capsys, 2, files[0], "--data", files[1], "--no-bias", *given[2:4])
+    assert "--operator" in refused(capsys, 2, files[0], "--data", files[1], "--difference", "second", *given[4:])
+    np.save(tmp_path / "d.npy", np.eye(3))
+    said = refused(capsys, 2, files[0], "--data", files[1], *given[4:])
+    assert f"D with {OUTPUTS} columns" in said
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "fortran"])
+def test_large_data_are_read_in_parts_with_progress_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: tuple[str, str], kind: str
+) -> None:
+    expected = document(capsys, files[0], "--data", files[1])
+    name = tmp_path / f"large.{'npz' if kind == 'npz' else 'npy'}"
+    (np.savez if kind == "npz" else np.save)(name, np.asfortranarray(data()) if kind == "fortran" else data())
+    monkeypatch.setattr(_arrays, "WHOLE", 1000)
+    monkeypatch.setattr(_arrays, "PIECE", 10_000)
+    monkeypatch.setattr("modescope.descrambling.feeding.ENTRIES", 1000)
+    found = _arrays.samples(name, None)
+    assert isinstance(found, _arrays.Rows if kind == "npz" else np.memmap)
+    told = document(capsys, files[0], "--data", str(name))
+    for name_of in ("a", "b", "s"):
+        assert told["spectra"][name_of] == pytest.approx(expected["spectra"][name_of], rel=1e-7)  # type: ignore[index]
+    assert _run(["descramble", files[0], "--data", str(name), *QUICK]) == 0
+    assert "% of the data, about" in capsys.readouterr().err
+    assert _run(["descramble", files[0], "--data", str(name), "--quiet", *QUICK]) == 0
+    assert "% of the data" not in capsys.readouterr().err
+
+
+def test_an_archive_that_ends_early_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_arrays, "WHOLE", 100)
+    with zipfile.ZipFile(tmp_path / "cut.npz", "w") as archive:
+        full = io.BytesIO()
+        np.save(full, data())
+        archive.writestr("x.npy", full.getvalue()[:5000])
+    with pytest.raises(UnreadableError, match=r"x\.npy ends before its 400 rows do"):
+        list(_arrays.samples(tmp_path / "cut.npz", None))
+
+
+def test_a_network_in_the_new_order_is_written_when_it_is_the_same_function(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
+) -> None:
+    rng = np.random.default_rng(0)
+    net = {"one.weight": weight(), "one.bias": rng.standard_normal(OUTPUTS), "two.weight": rng.standard_normal((3, OUTPUTS))}
+    save_file(net, tmp_path / "two.safetensors")
+    to = tmp_path / "new.safetensors"
+    order = [str(tmp_path / "two.safetensors"), "--layer", "one", "--data", files[1], "--save-reordered", str(to)]
+    assert _run(["descramble", *order, "--criterion", "permutation", "--controls", "none", *QUICK]) == 0
+    assert "the layers that meet change by at most" in capsys.readouterr().err
+    new = load_file(to)
+    h = np.tanh(data() @ net["one.weight"].T + net["one.bias"])
+    again = np.tanh(data() @ new["one.weight"].T + new["one.bias"])
+    np.testing.assert_allclose(again @ new["two.weight"].T, h @ net["two.weight"].T, atol=1e-10)
+    assert not np.array_equal(new["one.weight"], net["one.weight"])
+    assert "--criterion permutation" in refused(capsys, 2, *order)
+    assert "--save-reordered" in refused(capsys, 2, files[0], "--data", files[1], "--wiring", "order")
+    to.unlink()
+    alone = [files[0], "--data", files[1], "--save-reordered", str(to), "--criterion", "permutation", "--controls", "none"]
+    assert "no layer is known to read it" in refused(capsys, 2, *alone, *QUICK)
+    assert not to.exists()

@@ -51,6 +51,7 @@ def test_frequencies_are_those_of_a_centred_transform(size: int, step: float) ->
     assert found.values == pytest.approx(np.fft.fftshift(np.fft.fftfreq(size, abs(step))), abs=1e-14)
     assert found.values[size // 2] == 0
     assert found.label == "frequency (MHz)"
+    assert nyquist(InputAxis(size, 3.0, step, "time", "us")) == 1.0
 
 
 def test_a_tone_stands_at_its_own_frequency() -> None:

@@ -346,3 +346,67 @@ def test_the_scale_of_the_data_moves_the_value_and_not_the_rotation() -> None:
 def test_what_does_not_fit_is_told_with_its_shape(call, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         call(operators.forward_difference(3))
+
+
+def test_a_scale_near_the_end_of_float64_moves_no_rotation_and_beyond_is_refused() -> None:
+    weight, samples, second = layer(10, 20, 300, 13)
+    smoothness = operators.fourier_second(10)
+    plain = smoothest(second, smoothness, weight=weight)
+    for scale in (1e-270, 1e270):
+        found = smoothest(scale * second, smoothness, weight=weight)
+        assert found.p == pytest.approx(plain.p, abs=1e-12)
+        assert found.optimal == pytest.approx(scale * plain.optimal, rel=1e-12)
+        assert found.gaps == pytest.approx(plain.gaps, rel=1e-10)
+    for size in (1e-200, 1e-150, 1e150, 1e200):
+        with pytest.raises(UsageError, match=r"samples \(300, 10\).*another unit"):
+            smoothest_of(size * samples, smoothness)
+    for size in (1e-310, 1e300):
+        with pytest.raises(UsageError, match=r"second moment B \(10, 10\).*another unit"):
+            smoothest(size * second, smoothness)
+    with pytest.raises(UsageError, match=r"own matrix of the hidden data: .*another unit"):
+        smoothest(1e200 * second, operators.of_matrix(1e100 * smoothness.matrix()))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])
+def test_narrow_read_only_and_strided_input_is_what_its_values_are(dtype) -> None:
+    rng = np.random.default_rng(14)
+    samples, weight = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((40, 6), (6, 9)))
+    smoothness = operators.forward_difference(6)
+    wide = np.float64(samples), np.float64(weight)
+    plain = routes(wide[0], smoothness, wide[1])
+    samples.flags.writeable = weight.flags.writeable = False
+    odd = np.repeat(samples, 2, axis=0)[::2], np.asfortranarray(weight)
+    for centred in (False, True):
+        one, two = (smoothest_of(x, smoothness, weight=w, centred=centred) for x, w in (wide, odd))
+        assert np.array_equal(one.p, two.p)
+    second = np.asfortranarray(wide[0].T @ wide[0] / 40)[::-1, ::-1]
+    second.flags.writeable = False
+    found = smoothest(second[::-1, ::-1], smoothness, weight=weight)
+    assert found.p == pytest.approx(plain[0].p, abs=1e-10)
+    for call in (lambda: smoothest(second * 1j, smoothness), lambda: smoothest_of(samples * 1j, smoothness)):
+        with pytest.raises(UsageError, match=r"expected real numbers, got .* of complex"):
+            call()
+    with pytest.raises(UsageError, match="weight: expected real numbers"):
+        smoothest(second, smoothness, weight=weight * 1j)
+    with pytest.raises(UsageError, match="P: expected real numbers"):
+        objective(np.eye(6) * 1j, second, smoothness)
+
+
+def test_what_is_as_small_as_the_negative_eigenvalues_is_no_component() -> None:
+    """A second moment that was rounded in float32 has eigenvalues on both sides of 0."""
+    found = smoothest(with_eigenvalues(np.array([4.0, 2, 1, 1e-9, -1.5e-9, -2e-9]), 0), operators.forward_difference(6))
+    assert found.rank == 3
+    assert found.b[4:].tolist() == [0, 0]
+    assert found.ties == ((4, 6),)
+    assert found.optimal >= 0
+    assert "rank 3 of 6" in found.status
+    assert smoothest(with_eigenvalues(np.array([4.0, 2, 1, 1e-9, 0.0]), 0), operators.forward_difference(5)).rank == 4
+
+
+def test_rounding_that_is_not_symmetric_is_halved_on_both_sides() -> None:
+    _, _, second = layer(8, 12, 100, 15)
+    noise = np.random.default_rng(15).standard_normal((8, 8))
+    smoothness = operators.forward_difference(8)
+    one, two = (smoothest(second + 1e-8 * part, smoothness) for part in (noise - noise.T, (noise.T - noise)))
+    assert one.b == pytest.approx(smoothest(second, smoothness).b, rel=1e-12)
+    assert two.p == pytest.approx(one.p, abs=1e-12)

@@ -23,12 +23,13 @@ def planted(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 12)) * s @ haar(12, 0).T
 
 
-def test_untrained_weights_have_the_gain_of_their_shape_on_white_inputs() -> None:
-    white = moments.Moments(1000, np.zeros(128), 1000 * np.eye(128))
+@pytest.mark.parametrize(("n", "low", "high"), [(128, 2.9, 3.7), (64, 7.3, 9.5)])
+def test_untrained_weights_have_the_gain_of_their_shape_on_white_inputs(n: int, low: float, high: float) -> None:
+    white = moments.Moments(1000, np.zeros(n), 1000 * np.eye(n))
     for initial in (controls.uniform, controls.gaussian):
-        found = controls.untrained(np.ones((64, 128)), white, operators.fourier_second(64), initial=initial)
+        found = controls.untrained(np.ones((64, n)), white, operators.fourier_second(64), initial=initial)
         assert found.scale.gain_random is not None
-        assert 2.9 < found.scale.gain_random < 3.7
+        assert low < found.scale.gain_random < high
         assert initial.__name__ in found.status
 
 
@@ -148,6 +149,34 @@ def test_the_bootstrap_scatters_as_new_samples_do() -> None:
         new.append(abs(np.linalg.eigh(x.T @ x)[1][:, -1] @ u))
     spread = [np.mean(1 - np.minimum(cosines, 1) ** 2) for cosines in (drawn, np.array(new))]
     assert spread[0] / spread[1] == pytest.approx(1, abs=0.35)
+
+
+@pytest.mark.parametrize("measure", [controls.bootstrap, controls.split_half])
+def test_a_draw_of_samples_that_do_not_vary_knows_no_component(measure) -> None:
+    """Dead neurons that wake for one sample of forty, and so few samples that some draws hold copies of one."""
+    sparse = np.zeros((40, 4))
+    sparse[3] = [1, 2, 3, 4]
+    sparse[7] = [4, -3, 2, -1]
+    for found in (measure(sparse), measure(planted(3, 0)[:, :4], centred=True), measure(planted(2, 1), centred=True)):
+        assert found.trusted == 0
+        assert np.isfinite(found.cosines).all()
+    assert (measure(sparse, draws=50).cosines == 0).any()
+
+
+def test_what_a_draw_does_not_span_holds_by_no_accident() -> None:
+    """Samples along coordinates: the null space of a draw that misses some lies along coordinates too, and proves nothing."""
+    found = controls.bootstrap(np.diag([8.0, 4, 2, 1]), draws=200)
+    missed = np.exp(-1) / (1 - np.exp(-4))  # a sample of four is not drawn, given that any is: about a third
+    assert (found.cosines[:, 0] == 0).sum() == pytest.approx(200 * missed, abs=5 * np.sqrt(200 * missed))
+    assert set(np.unique(found.cosines[:, 1].round(9))) <= {0.0, 1.0}
+    assert (found.cosines[:, 1] == 1).mean() < 0.75
+
+
+def test_a_half_without_the_second_component_does_not_meet_it_by_accident() -> None:
+    """One sample of six has it, so that one half lacks it; where that half has rank 1, its next vector is arbitrary."""
+    x = np.zeros((6, 4))
+    x[:4, 0], x[4, 3], x[5, 1] = 8, 4, 1
+    assert not controls.split_half(x, draws=60).cosines[:, 1].any()
 
 
 @pytest.mark.parametrize("centred", [False, True])

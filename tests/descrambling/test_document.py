@@ -33,7 +33,7 @@ def checked(result: Descrambling, **options: Any) -> dict[str, Any]:
         {},
         {"side": "right"},
         {"side": "joint"},
-        {"criterion": "permutation"},
+        {"criterion": "permutation", "controls": ("untrained",)},
         {"difference": "fourier-second", "centred": True},
         {"axis": None, "readings": [], "controls": []},
     ],

@@ -68,6 +68,17 @@ def test_one_decay_fitted_by_two_claims_no_errors() -> None:
     assert any(loose)
 
 
+def test_a_decay_faster_than_the_axis_can_show_lies_at_the_end_of_the_range() -> None:
+    """One point above a slow decay: its rate could be any, so that it is the fastest that is searched, and has no error."""
+    vector = np.exp(-2 * np.linspace(0, 1, 64)) + 1e-3 * np.random.default_rng(0).standard_normal(64)
+    vector[0] += 1
+    found = fit(biexponential(), vector)
+    assert found.edge
+    assert all(parameter.error is None for parameter in biexponential().parameters(found, index(64)))
+    inside = fit(biexponential(), np.exp(-2 * np.linspace(0, 1, 64)) - np.exp(-9 * np.linspace(0, 1, 64)))
+    assert not inside.edge
+
+
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
 def test_a_chebyshev_polynomial_is_called_by_its_order(order: int) -> None:
     vector = 4 - 0.3 * np.cos(order * np.arccos(np.linspace(-1, 1, 41)))

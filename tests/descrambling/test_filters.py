@@ -7,8 +7,8 @@ from scipy.stats import binom
 
 from modescope.descrambling.axis import InputAxis
 from modescope.descrambling.filters import KINDS, gain, read_baseline, read_filter
-from modescope.descrambling.haar import frame
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
 
 N = 64
 F = np.fft.rfftfreq(N)  # cycles per input
@@ -81,7 +81,7 @@ def test_a_random_weight_passes_for_free_of_baselines_in_one_of_twenty_cases() -
     for seed in range(300):
         weight = np.linspace(2, 0.1, 6)[:, None] * frame(np.random.default_rng(9000 + seed), 6, 24)
         found = read_baseline(weight, draws=19, seed=seed)
-        small += found.removed
+        small += found.p <= 0.05
         shares.append(found.share)
     low, high = binom.ppf([1e-4, 1 - 1e-4], 300, 0.05)
     assert low <= small <= high
@@ -183,9 +183,34 @@ def test_baselines_in_the_kernel_are_found_degree_by_degree() -> None:
     assert found.passed[:2] == pytest.approx([0, 0], abs=1e-25)
     assert found.passed[2] > 0.3
     assert found.share == pytest.approx(found.passed.mean())
-    assert found.removed
+    assert found.p == 1 / 40
+    assert not found.removed
+    assert found.status.endswith(f"degree 2 alone passes at {found.passed[2]:.2g}")
     assert found.untrained > 0.5
-    assert read_baseline(weight, degree=1, draws=39).status.startswith("polynomials up to degree 1 pass at")
+    slopes = read_baseline(weight, degree=1, draws=39)
+    assert slopes.removed
+    assert slopes.status.startswith("polynomials up to degree 1 pass at")
+
+
+def test_a_baseline_that_is_only_weakened_is_not_called_removed() -> None:
+    """So many rows that the null is narrow: a fifth less than the mean is rare, and nothing is removed."""
+    rng = np.random.default_rng(6)
+    slow = np.linalg.qr(np.vander(np.linspace(-1, 1, N), 2, increasing=True))[0]
+    weight = rng.standard_normal((60, N))
+    found = read_baseline(weight - 0.2 * weight @ slow @ slow.T, draws=39)
+    assert found.p <= 0.05
+    assert found.share > 0.5
+    assert not found.removed
+    assert found.status.startswith("weakened and not removed: polynomials up to degree 1 pass at")
+    gone = read_baseline(weight - 0.5 * weight @ slow @ slow.T, draws=39)
+    assert gone.removed
+    assert gone.status.startswith("polynomials up to degree 1 pass at")
+
+
+@pytest.mark.parametrize("weight", [3 * np.eye(9), frame(np.random.default_rng(0), 9, 9)])
+def test_a_weight_that_passes_all_directions_alike_removes_no_baseline(weight: np.ndarray) -> None:
+    """All shares are 1 up to rounding, the random ones as well."""
+    assert all(read_baseline(weight, degree=degree, draws=19).p == 1 for degree in range(4))
 
 
 def test_what_passes_of_an_offset_is_the_gain_at_zero() -> None:

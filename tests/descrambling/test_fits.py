@@ -7,8 +7,8 @@ from scipy.stats import beta, binom, ks_2samp, kstest
 from modescope.descrambling.axis import InputAxis
 from modescope.descrambling.families import biexponential, chebyshev, exponential, polynomial, sinusoid, standard
 from modescope.descrambling.fits import null, read_modes
-from modescope.descrambling.haar import directions, frame
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import directions, frame
 from modescope.seeds import generator
 from reading_cases import fit
 
@@ -125,6 +125,43 @@ def test_a_constant_mode_has_nothing_to_fit() -> None:
     assert reading.fits[0].p is None
     assert "constant up to rounding" in reading.fits[0].status
     assert reading.best is None
+
+
+def test_where_all_directions_fit_alike_none_is_called_good() -> None:
+    """In one dimension every random mode is the mode; in a span of polynomials every mode is one, up to rounding."""
+    space = np.linalg.qr(np.polynomial.chebyshev.chebvander(X, 4))[0].T
+    for mode, within in ((-3.3 * space[2], space[2:3]), (X, space)):
+        (reading,) = read_modes(mode[None], families=[polynomial(4)], span=within)
+        assert reading.fits[0].p == 1
+        assert reading.best is None
+
+
+@pytest.mark.parametrize("family", [exponential(), biexponential()], ids=lambda family: family.name)
+def test_a_decay_runs_towards_higher_values_of_its_axis(family) -> None:
+    """The same signal, stored from either end of its axis: one fit, and a curve in the order of the mode."""
+    signal = np.exp(-T / 7) - 0.3 * np.exp(-T / 2) + 0.01 * np.random.default_rng(3).standard_normal(64)
+    (up,) = read_modes(signal[None], axis=AXIS, families=[family], draws=19)
+    (down,) = read_modes(signal[::-1][None], axis=InputAxis(64, T[-1], -0.5, "time", "us"), families=[family], draws=19)
+    assert down.fits[0].r2 == pytest.approx(up.fits[0].r2, abs=1e-12)
+    assert down.fits[0].p == up.fits[0].p
+    assert [p.value for p in down.fits[0].parameters] == pytest.approx([p.value for p in up.fits[0].parameters], rel=1e-9)
+    assert down.fits[0].curve[::-1] == pytest.approx(up.fits[0].curve, abs=1e-9)
+    random = np.random.default_rng(4).standard_normal((19, 1, 64)).cumsum(2)
+    beside = [read_modes(signal[None], families=[family], random=random)[0].fits[0].null.r2]
+    backwards = InputAxis(64, 0.0, -1.0)
+    beside.append(read_modes(signal[::-1][None], axis=backwards, families=[family], random=random[:, :, ::-1])[0].fits[0].null.r2)
+    assert beside[0] == pytest.approx(beside[1], abs=1e-12)
+
+
+@pytest.mark.parametrize(("count", "called"), [(2, True), (3, False)])
+def test_every_further_family_must_be_paid_for(count: int, called: bool) -> None:
+    """One of 99 random modes is as straight as the mode: p = .02, which two families leave below .05 and three do not."""
+    random = np.random.default_rng(0).standard_normal((99, 1, 64))
+    random[7] = X
+    mode = X + 0.05 * np.random.default_rng(1).standard_normal(64)
+    (reading,) = read_modes(mode[None], families=[polynomial(1)] * count, random=random)
+    assert reading.fits[0].p == 2 / 100
+    assert (reading.best is not None) is called
 
 
 def test_the_same_seed_gives_the_same_null_and_another_one_does_not() -> None:

@@ -16,8 +16,8 @@ from modescope.descrambling.fourier import (
     top_share,
     transform,
 )
-from modescope.descrambling.haar import frame
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
 from tolerance import tol
 
 
@@ -148,6 +148,7 @@ def test_the_power_of_the_inputs_enters_the_sorting() -> None:
     gain = np.array([1.0, 2.0, 3.0, 2.0])
     assert sorted_gains(gain, rows=4).tolist() == [2, 1, 1, 0]
     assert sorted_gains(gain, rows=2, power=np.array([100.0, 1.0, 1.0, 1.0])).tolist() == [0, 2]
+    assert sorted_gains(gain, rows=2, power=np.array([8.0, 1.0, 1.0, 1.0])).tolist() == [2, 0]  # 9 to 8: gains count squared
 
 
 def test_output_bins_of_cosines_are_half_whole() -> None:

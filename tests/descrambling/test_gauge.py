@@ -1,5 +1,6 @@
 """One basis out of many: signs, canonical bases and ties must not depend on the basis they started from."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,9 @@ def test_groups_hold_two_and_more_neighbours_that_are_equal_up_to_rounding() -> 
     assert gauge.groups(np.array([1.0, 1.0 + 1e-9])) == ()
     assert gauge.groups(np.array([1.0, 1.0 + 1e-9]), relative=1e-8) == ((0, 2),)
     assert gauge.groups(np.zeros(3)) == ((0, 3),)
+    many = np.arange(1000.0) / 999
+    many[500] = many[501] - 1e-13  # rounding grows with the size of the matrix
+    assert gauge.groups(many) == ((500, 502),)
     assert gauge.groups(np.zeros(0)) == ()
 
 
@@ -82,3 +86,42 @@ def test_what_is_given_is_not_written_to() -> None:
     kept = u.copy()
     gauge.fixed(u, ((0, 3),), -np.eye(4))
     assert u.tolist() == kept.tolist()
+
+
+def test_components_without_a_weight_are_seen_as_they_are() -> None:
+    u = haar(6, 3)
+    for ties in ((), ((1, 4),)):
+        assert gauge.fixed(u, ties, None) == pytest.approx(gauge.fixed(u, ties, np.eye(6)), abs=1e-13)
+
+
+def test_a_tie_before_a_wide_weight_asks_for_no_square_matrix_of_its_width() -> None:
+    """Rows of one length as well, so that the basis of their space is looked for among 20 000 axes: 3.2 GB if it were squared."""
+    n = 20_000
+    weight, u = haar(4, 0) @ np.linalg.qr(np.random.default_rng(0).standard_normal((n, 4)))[0].T, haar(4, 1)
+    turned = u.copy()
+    turned[:, :3] = u[:, :3] @ haar(3, 2)
+    tracemalloc.start()
+    one = gauge.fixed(u, ((0, 3),), weight)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * weight.nbytes
+    assert one.T @ weight == pytest.approx(gauge.fixed(turned, ((0, 3),), weight).T @ weight, abs=1e-10)
+
+
+def test_rows_that_are_almost_gone_in_a_narrow_weight_are_no_group_with_those_that_are() -> None:
+    """Lengths 1, 1.5e-9, 0.7e-9 and, for want of a fourth column, 0: neighbours are within the tolerance of lengths."""
+    weight = haar(4, 0)[:, :3] * [1, 1.5e-9, 0.7e-9] @ haar(3, 1)
+    found = gauge.fixed(np.eye(4), ((0, 4),), weight)
+    assert found.T @ found == pytest.approx(np.eye(4), abs=1e-12)
+    assert np.linalg.norm(found.T @ weight, axis=1) == pytest.approx([1, 0, 0, 0], abs=2e-9)
+
+
+def test_signs_are_those_of_the_definition_whether_or_not_both_signs_are_as_large() -> None:
+    """Small whole numbers, so that most rows tie; shifted rows have one sign only."""
+    drawn = np.random.default_rng(0).integers(-2, 3, (300, 5)).astype(np.float64)
+    rows = np.concatenate([drawn, drawn + 7, drawn - 7])
+    slow = []
+    for row in rows:
+        first = next(entry for entry in row if abs(entry) == np.abs(row).max())
+        slow.append(-1.0 if first < 0 else 1.0)
+    assert gauge.signed(rows).tolist() == slow

@@ -123,6 +123,12 @@ def test_steep_data_leave_it_far_from_the_minimum_and_it_says_so() -> None:
     assert "100 iterations" in found.status
 
 
+def test_what_was_noted_at_the_last_iteration_is_the_value_itself() -> None:
+    second, smoothness = white(9), operators.fourier_second(9)
+    found = optimiser.optimised(second, smoothness, iterations=7, checkpoints=(7,))
+    assert found.checkpoints[0].value == pytest.approx(found.value, rel=1e-9)
+
+
 def test_a_zero_optimum_has_no_excess() -> None:
     line = np.arange(1.0, 6.0)
     found = optimiser.optimised(np.outer(line, line), operators.of_matrix(np.diff(np.eye(5), axis=0)), iterations=200)
@@ -166,3 +172,9 @@ def test_bad_input_is_refused_with_its_shape() -> None:
         optimiser.optimised_diagonal_sum(np.full((2, 2), np.nan))
     with pytest.raises(UsageError, match="eigenvalue -1"):
         optimiser.optimised_diagonal_sum(np.eye(3), start=-np.eye(3))
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_squares_that_leave_float64_are_refused(size: float) -> None:
+    with pytest.raises(UsageError, match=r"weight \(4, 4\): .*another unit"):
+        optimiser.optimised_diagonal_normsq(size * np.eye(4))

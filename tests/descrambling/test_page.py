@@ -12,10 +12,10 @@ from descrambling_cases import BAND, HOSTILE_LAYER, INPUTS, OUTPUTS, STEP, data,
 from modescope.blocks import Block, Curve, Heatmap, Note, Section, Table
 from modescope.descrambling import descramble
 from modescope.descrambling.closed_form import smoothest
-from modescope.descrambling.controls import bootstrap
 from modescope.descrambling.diagnostics import predicted_ridge
+from modescope.descrambling.maps import SIDE, binned
 from modescope.descrambling.operators import forward_difference
-from modescope.descrambling.page import SIDE, binned, report
+from modescope.descrambling.page import report
 from modescope.descrambling.wiretaps import left
 from modescope.moments import of
 from modescope.render import html
@@ -57,7 +57,7 @@ def test_every_caution_of_the_result_stands_before_the_first_number() -> None:
 
 @pytest.mark.parametrize("criterion", ["smoothness", "permutation"])
 def test_only_a_permutation_is_called_the_same_function(criterion: str) -> None:
-    made = report(planted(criterion=criterion))
+    made = report(planted(criterion=criterion, controls=("untrained",)))
     said = " ".join(notes(made))
     assert ("same function" in said) == (criterion == "permutation")
     assert ("view of the weights" in said) == (criterion == "smoothness")
@@ -128,7 +128,7 @@ def test_readings_are_drawn_each_with_its_null() -> None:
     assert {one.role for one in gain.series} == {"data", "fit"}
     assert table(made, "Kinds of filter").rows[0][0] == "band-pass"
     assert "random, 95 %" in table(made, "Kinds of filter").columns
-    fits = table(made, "Fits to the leading input modes")
+    fits = table(made, "Fits to the leading modes")
     assert {row[0] for row in fits.rows} == set(range(5))
     assert all(row[3] is not None for row in fits.rows)
     assert curve(made, "Slow polynomials that pass").marks[0].at == 1
@@ -136,27 +136,71 @@ def test_readings_are_drawn_each_with_its_null() -> None:
 
 
 def test_a_sentence_in_place_of_a_reading_is_a_caution() -> None:
-    made = report(descramble(weight(inputs=8), inputs=data(inputs=8), draws=29, readings=["filter"]))
+    made = report(descramble(weight(inputs=8), inputs=data(inputs=8), draws=19, readings=["filter"]))
     assert any(note.startswith("No reading of filter") for note in notes(made, "caution"))
 
 
-def test_the_predicted_ridge_is_drawn_beside_the_one_that_was_found() -> None:
+def test_the_predicted_ridge_is_drawn_beside_the_one_that_was_found_and_over_the_spectrum() -> None:
     result = planted()
     moments = of(data())
     rotation = smoothest(left(result.weight, moments), forward_difference(OUTPUTS))
     ridge = predicted_ridge(result.weight, moments.second, rotation)
-    made = report(replace(result, readings={"fourier": (*result.readings["fourier"], ridge)}))
+    made = report(result)
     found, law = curve(made, "Input frequency of each mode").series
     assert (found.role, law.role) == ("data", "law")
-    assert law.y[0] == pytest.approx(ridge.harmonic[0] / (INPUTS * STEP), rel=1e-3)
+    assert law.y == pytest.approx(ridge.harmonic / (INPUTS * STEP), rel=1e-3)
+    on_right, on_left = maps(made)["2-D spectrum of P W"].series
+    assert on_right.x == pytest.approx(found.y[: len(on_right.x)])  # the strong modes come first
+    assert on_left.x == pytest.approx([-value for value in law.y[: len(on_left.x)] if value is not None])
+    assert on_right.y == pytest.approx(np.arange(len(on_right.y)) / 2, abs=0.05)  # mode k of the forward difference: k / 2 cycles
+    inside = [BAND[0] - 1 < value * STEP * INPUTS < BAND[1] + 1 for value in on_right.x if value is not None]
+    assert np.mean(inside) > 0.8
 
 
-def test_other_controls_are_told_by_their_numbers() -> None:
-    held = bootstrap(data() @ weight().T, draws=5)
-    made = report(replace(planted(), controls={"bootstrap": held}))
-    rows = dict(table(made, "Bootstrap").rows)
-    assert rows["trusted"] == held.trusted
-    assert rows["status"] == held.status
+def test_the_bootstrap_is_a_curve_with_the_line_above_which_subspaces_hold() -> None:
+    result = planted(readings=[], controls=["bootstrap"])
+    held = result.controls["bootstrap"]
+    shown = curve(report(result), "Stability of the leading components")
+    assert shown.series[0].x == tuple(held.sizes.tolist())
+    assert shown.series[0].low == pytest.approx(held.low, rel=1e-3)
+    assert [mark.at for mark in shown.marks] == [0.9]
+    assert any(held.status[1:] in note for note in notes(report(result)))
+
+
+def test_a_sentence_in_place_of_a_control_is_a_caution() -> None:
+    made = report(planted(inputs=None, moments=of(data()), readings=[]))
+    assert any(note.startswith("No control bootstrap: moments hold no samples") for note in notes(made, "caution"))
+
+
+def test_gram_matrices_pairing_and_spectrograms_are_drawn_with_their_axes() -> None:
+    drawn = maps(report(planted()))
+    for title in ("Outputs: W Wᵀ", "Inputs: Wᵀ W", "Turned: P W (P W)ᵀ"):
+        values = np.array(drawn[title].values, dtype=float)
+        assert np.diag(values) == pytest.approx(1)
+        assert np.abs(values).max() <= 1
+    assert drawn["Inputs: Wᵀ W"].x.label == drawn["Inputs: Wᵀ W"].y.label == "time (us)"
+    assert np.array(drawn["As shown"].values, dtype=float) == pytest.approx(np.eye(OUTPUTS), abs=1e-3)
+    assert np.array(drawn["In the network's own basis"].values, dtype=float).sum() == pytest.approx(OUTPUTS, rel=0.05)
+    shown = drawn["Spectrogram of mode 0"]
+    assert (shown.x.label, shown.y.label) == ("time (us)", "frequency (MHz)")
+    assert shown.y_range[0] > shown.y_range[1]  # high frequencies on top
+    power = np.array(shown.values, dtype=float).sum(axis=1)
+    high, low = shown.y_range
+    peak = high + (power.argmax() + 0.5) / power.size * (low - high)
+    width = (high - low) / power.size
+    assert BAND[0] / (INPUTS * STEP) - width < peak < BAND[1] / (INPUTS * STEP) + width
+
+
+@pytest.mark.parametrize("criterion", ["permutation", "diagonal_normsq"])
+def test_other_criteria_stand_beside_controls_too(criterion: str) -> None:
+    square = descramble(
+        weight(inputs=OUTPUTS), inputs=data(inputs=OUTPUTS), criterion=criterion, readings=[], controls=["untrained", "isotropic"]
+    )
+    found = table(report(square), "Beside controls")
+    names = [row[0] for row in found.rows]
+    assert names == ["this network", "untrained"] + (["isotropic"] if criterion == "permutation" else [])
+    assert found.rows[0][2] == pytest.approx(square.objective["reached"], rel=1e-3)
+    assert found.rows[1][2] == pytest.approx(square.controls["untrained"].objective["reached"], rel=1e-3)
 
 
 def test_ties_have_a_table_and_the_rank_a_mark() -> None:
@@ -168,7 +212,14 @@ def test_ties_have_a_table_and_the_rank_a_mark() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"side": "right"}, {"side": "joint"}, {"criterion": "permutation"}, {"difference": "fourier-second"}]
+    "options",
+    [
+        {},
+        {"side": "right"},
+        {"side": "joint"},
+        {"criterion": "permutation", "controls": ("untrained",)},
+        {"difference": "fourier-second"},
+    ],
 )
 def test_every_kind_of_result_is_saved_and_rendered_and_opens_again(options: dict[str, Any]) -> None:
     made = report(planted(**options))
@@ -179,9 +230,24 @@ def test_every_kind_of_result_is_saved_and_rendered_and_opens_again(options: dic
     assert "No rotation changes either" in text.render(made)
 
 
-def test_diagonal_criteria_have_a_page_without_operator_and_spectrum() -> None:
-    made = report(descramble(weight(inputs=OUTPUTS), criterion="diagonal_sum"))
-    assert set(maps(made)) == {"As stored: W", "Descrambled: P W"}
+def test_diagonal_criteria_have_a_page_without_operator_and_pairing() -> None:
+    made = report(descramble(weight(inputs=OUTPUTS), criterion="diagonal_sum", draws=99))
+    assert not any("modes of the operator" in title for title in maps(made))
+    assert {"As stored: W", "Descrambled: P W", "2-D spectrum of P W", "Spectrogram of mode 0"} <= set(maps(made))
+    assert any(note.startswith("No reading of pairing") for note in notes(made, "caution"))
+    assert any(note.startswith("No reading of fourier, a part of it: a ridge") for note in notes(made, "caution"))
+
+
+def test_turned_inputs_are_read_along_the_outputs() -> None:
+    made = report(planted(side="right", axis="0:0.1:nm:distance"))
+    drawn = maps(made)
+    assert drawn["As stored: W"].y.label == "distance (nm)"
+    assert drawn["As stored: W"].y_range == pytest.approx((-0.05, (OUTPUTS - 0.5) * 0.1))
+    assert drawn["2-D spectrum of P Wᵀ"].x.label == "frequency (1/nm)"
+    assert len(curve(made, "Output mode 0").series[0].x) == OUTPUTS
+    assert any("No reading of filter" in note for note in notes(made, "caution"))
+    without = maps(report(planted(side="right", axis=None, readings=["fourier"], controls=[])))
+    assert without["2-D spectrum of Wᵀ"].x.label == "frequency (cycles per output)"
 
 
 def test_the_code_of_the_page_asks_for_the_same_result() -> None:
@@ -205,7 +271,9 @@ def test_a_large_weight_is_binned_by_its_largest_entries_with_their_sign() -> No
 
 def test_a_page_of_a_wide_layer_stays_small() -> None:
     rng = np.random.default_rng(5)
-    result = descramble(rng.standard_normal((300, 400)), inputs=rng.standard_normal((900, 400)), draws=19, readings=["fourier"])
+    seen = ["fourier", "gram", "pairing", "spectrogram"]
+    wide, signals = rng.standard_normal((200, 300)), rng.standard_normal((400, 300))
+    result = descramble(wide, inputs=signals, draws=19, readings=seen, controls=())
     made = report(result)
     assert all(len(block.values) <= SIDE and len(block.values[0]) <= SIDE for block in maps(made).values())
     assert len(html.render(made)) < 3e6

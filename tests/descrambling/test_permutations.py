@@ -179,10 +179,10 @@ def test_gains_of_exchanges_are_differences_of_values_and_none_is_left_at_the_en
             assert gains.min() >= least * abs(value(order))
 
 
-@pytest.mark.parametrize("n", [5, 9, 30])
-def test_a_polished_trip_has_no_better_reversal_and_no_better_move(n: int) -> None:
+@pytest.mark.parametrize(("n", "seed"), [(5, 0), (30, 0), (30, 1), *((12, seed) for seed in range(8))])
+def test_a_polished_trip_has_no_better_reversal_and_no_better_move(n: int, seed: int) -> None:
     """Against all reversals and all moves of up to three stops, by their definition."""
-    rng = np.random.default_rng(n)
+    rng = np.random.default_rng([n, seed])
     points = rng.standard_normal((n, 3))
     far = ((points[:, None] - points) ** 2).sum(2)
     trip = orders.shortened(far, rng.permutation(n))
@@ -270,3 +270,83 @@ def test_bad_input_is_refused_with_its_shape() -> None:
         orders.smoothest_order(np.full((4, 4), np.nan), operators.forward_difference(4))
     with pytest.raises(UsageError, match="kicks: expected 0 or more, got -1"):
         orders.smoothest_order(np.eye(4), operators.forward_difference(4), kicks=-1)
+
+
+@pytest.mark.parametrize("kind", ["free", "regular", "own"])
+def test_the_projected_bound_holds_for_any_matrix_and_is_the_closer_one_with_a_mean(kind: str) -> None:
+    """Criteria that do not see constants, that have them as a mode of their own, and that mix them with others."""
+    rng = np.random.default_rng(0)
+    d = {"free": np.diff(np.eye(6), axis=0), "regular": np.eye(6) + np.roll(np.eye(6), 1, 0), "own": rng.standard_normal((4, 6))}[
+        kind
+    ]
+    smoothness = operators.of_matrix(d)
+    for mean in (0.0, 1.0, 20.0):
+        samples = hidden(6, seed=7) + mean
+        second = samples.T @ samples
+        rotation, bound = orders._bounds(orders._posed(second, smoothness), smoothness)
+        least = brute(d, samples).min()
+        assert rotation <= bound * (1 + 1e-12)
+        assert bound <= least * (1 + 1e-12)
+        if mean == 20:
+            assert bound - rotation > 0.1 * (least - rotation)
+
+
+def test_what_is_no_second_moment_is_refused_as_its_bounds_would_prove_what_is_wrong() -> None:
+    drawn = np.random.default_rng(0).standard_normal((20, 20))
+    for second in (-np.eye(20), drawn + drawn.T):
+        for operator in (operators.forward_difference, operators.fourier_second):
+            with pytest.raises(UsageError, match=r"positive semidefinite one, got \(20, 20\) with eigenvalues from -"):
+                orders.smoothest_order(second, operator(20))
+    with pytest.raises(UsageError, match=r"second moment \(4, 4\), its root: .*another unit"):
+        orders.smoothest_order(1e300 * np.eye(4), operators.forward_difference(4))
+
+
+def test_rounding_below_zero_is_no_reason_to_refuse() -> None:
+    samples = hidden(12)[:5]
+    second = (samples.T @ samples).astype(np.float32)
+    assert np.linalg.eigvalsh(np.float64(second))[0] < 0
+    found = orders.smoothest_order(second, operators.fourier_second(12), kicks=0)
+    assert found.rotation <= found.bound <= found.value
+
+
+def test_the_bound_by_an_assignment_is_below_every_order_and_helps_where_spectra_do_not() -> None:
+    for operator in GENERAL:
+        samples = hidden(6, seed=8) + 1
+        a, second = operator(6).matrix().T @ operator(6).matrix(), samples.T @ samples
+        least = brute(operator(6).matrix(), samples).min()
+        for b in (second, orders._centred(second)):
+            assert orders.assignment_bound(a, b) <= least * (1 + 1e-12)
+    power, prices = np.array([5.0, 1, 3]), np.array([2.0, 7, 4])
+    assert orders.assignment_bound(np.diag(prices), np.diag(power)) == pytest.approx(2 * 5 + 4 * 3 + 7 * 1)
+    samples, smoothness = hidden(30), operators.second_difference(30)
+    found = orders.smoothest_order(samples.T @ samples, smoothness, kicks=0)
+    spectral = orders._bounds(orders._posed(samples.T @ samples, smoothness), smoothness)[1]
+    assert spectral * 1.1 < found.bound <= found.value
+
+
+@pytest.mark.parametrize("operator", [*PATHLIKE, operators.second_difference])
+@pytest.mark.parametrize("size", [1e-20, 1e20])
+def test_the_scale_of_the_data_moves_no_order_and_no_gap(operator, size: float) -> None:
+    samples = hidden(18, seed=6)
+    one, two = (orders.smoothest_order(factor * samples.T @ samples, operator(18), kicks=3) for factor in (1.0, size))
+    assert np.array_equal(one.order, two.order)
+    assert two.value == pytest.approx(size * one.value, rel=1e-12)
+    assert two.bound == pytest.approx(size * one.bound, rel=1e-9)
+    assert two.gap == pytest.approx(one.gap, rel=1e-6)
+
+
+@pytest.mark.parametrize("operator", [operators.forward_difference, operators.fourier_second])
+def test_kicks_improve_on_every_polished_start_where_many_orders_are_nearly_as_good(operator) -> None:
+    samples = hidden(40, seed=1)
+    found = orders.smoothest_order(samples.T @ samples, operator(40), kicks=60)
+    assert found.value == pytest.approx(found.tried["kicks"], rel=1e-12)
+    assert found.value < 0.999 * min(value for name, value in found.tried.items() if name != "kicks")
+    assert found.origin.endswith(", kicks")
+
+
+def test_the_bound_by_an_assignment_keeps_what_an_operator_sees_of_constants() -> None:
+    """Prices of single neurons, and a trace of their neighbours: all but a diagonal, for which an assignment is exact."""
+    samples = hidden(12) + 1
+    d = np.diag(np.linspace(1, 2, 12)) + 1e-5 * np.eye(12, k=1)
+    found = orders.smoothest_order(samples.T @ samples, operators.of_matrix(d), kicks=0)
+    assert 0 <= found.gap < 1e-3

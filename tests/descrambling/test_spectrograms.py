@@ -5,9 +5,9 @@ import pytest
 from scipy.signal import spectrogram
 
 from modescope.descrambling.axis import InputAxis
-from modescope.descrambling.haar import frame
 from modescope.descrambling.spectrograms import column_gram, cosines, row_gram, spectrograms
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
 
 
 @pytest.mark.parametrize(("n", "window", "hop"), [(64, 16, 4), (65, 15, 7), (40, 40, 1), (33, 4, 1)])

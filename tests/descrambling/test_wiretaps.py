@@ -84,7 +84,7 @@ def test_right_is_the_second_moment_of_explicit_postactivations(net, centred):
 
 
 @pytest.mark.parametrize("centred", [False, True])
-@pytest.mark.parametrize("k", [3, 20])
+@pytest.mark.parametrize("k", [3, M, 20])
 def test_joint_is_the_second_moment_of_the_stacked_data(net, k, centred):
     w, c, x = net
     w2 = np.random.default_rng(5).standard_normal((k, M))
@@ -120,3 +120,15 @@ def test_joint_does_not_depend_on_the_scale_of_the_next_weight(net):
 def test_what_does_not_fit_is_refused_with_its_shape(call, message):
     with pytest.raises(UsageError, match=message):
         call(moments.of(np.ones((2, 5))))
+
+
+def test_joint_does_not_square_a_weight_out_of_range(net):
+    _, _, x = net
+    w2 = np.random.default_rng(5).standard_normal((4, N_IN))
+    for size in (1e-200, 1e200):
+        close(joint(moments.of(x), size * w2), joint(moments.of(x), w2))
+
+
+def test_left_refuses_what_float64_cannot_hold():
+    with pytest.raises(UsageError, match=r"weight \(3, 5\) and inputs whose squares float64 can hold"):
+        left(np.full((3, 5), 1e200), moments.of(np.eye(5)))

@@ -78,6 +78,7 @@ export interface Heatmap {
   value?: string;
   centred?: boolean;
   caption?: string;
+  series?: readonly Series[];
 }
 
 export interface Node {

@@ -53,3 +53,34 @@ def _lines() -> "Callable[[Progress], None]":
             print(f"{10 * tenth}% of the work, {now.done}/{now.total} matrices, about {left:.0f} s left", file=sys.stderr)
 
     return update
+
+
+@contextmanager
+def counted(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A callback for data that are read in parts: how many are done, and of all where that is known; None when `quiet`."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("parts of the data"), TimeRemainingColumn())
+        with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+            task = bars.add_task("", total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+    else:
+        yield _parts()
+
+
+def _parts() -> Callable[[int, int | None], None]:
+    started, said = monotonic(), [0]
+
+    def update(done: int, total: int | None) -> None:
+        tenth = int(10 * done / total) if total else 0
+        if total and tenth > said[0] and done < total:
+            said[0] = tenth
+            left = (monotonic() - started) * (total - done) / done
+            print(f"{10 * tenth}% of the data, about {left:.0f} s left", file=sys.stderr)
+
+    return update

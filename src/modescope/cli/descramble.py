@@ -10,6 +10,8 @@ import click
 from modescope.cli._options import written
 
 GRID = "grid"
+READINGS = ("fourier", "modes", "filter", "baseline", "spectrogram", "gram", "pairing")
+CONTROLS = ("untrained", "isotropic", "shuffled", "scrambled", "bootstrap")
 
 
 @click.command("descramble", short_help="The weights of one layer in a readable order of its hidden space.")
@@ -23,6 +25,12 @@ GRID = "grid"
     "and joint these are what the activation before it made. The diagonal criteria need none.",
 )
 @click.option("--data-key", metavar="KEY", help="Array of the .npz file; not needed where it holds one.")
+@click.option(
+    "--moments",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="In place of data their moments, an .npz with count, mean and scatter; there is no bootstrap then.",
+)
 @click.option(
     "--side",
     type=click.Choice(["left", "right", "joint"]),
@@ -44,15 +52,29 @@ GRID = "grid"
     show_default=True,
     help="How smoothness along the neuron index is measured; fourier-second is the choice of Amey et al. (2021).",
 )
+@click.option(
+    "--operator", type=click.Path(path_type=Path), metavar="FILE", help="A matrix D of your own in place of these, as .npy."
+)
 @click.option("--grid", metavar="RxC", help="Rows and columns of neurons for --difference grid, as 8x16.")
 @click.option("--centred", is_flag=True, help="Take the mean of the hidden data off.")
 @click.option("--no-bias", is_flag=True, help="Leave the bias of the layer out; only the side left asks.")
+@click.option("--bias", type=click.Path(path_type=Path), metavar="FILE", help="Another bias than that of the file, as .npy.")
 @click.option(
     "--axis",
     metavar="START:STEP:UNIT",
-    help="What the inputs of the layer stand for, as 0:0.008:us; frequencies and fits are told in these units.",
+    help="What the side that is not turned stands for, as 0:0.008:us: the inputs for --side left, the outputs otherwise. "
+    "Frequencies and fits are told in these units.",
 )
-@click.option("--draws", default=199, show_default=True, help="Draws of the nulls that readings stand beside.")
+@click.option(
+    "--untrained",
+    metavar="PATH",
+    help="The network before its training, beside which readings and controls stand; by default random weights are drawn.",
+)
+@click.option("--readings", default=",".join(READINGS), show_default=True, metavar="A,B", help="Which, or none.")
+@click.option("--controls", default=",".join(CONTROLS), show_default=True, metavar="A,B", help="Which, or none.")
+@click.option(
+    "--draws", default=199, show_default=True, help="Draws of the nulls that readings stand beside, 99 or more for modes."
+)
 @click.option("--seed", default=0, show_default=True, help="Derives every draw.")
 @click.option(
     "--save",
@@ -60,15 +82,32 @@ GRID = "grid"
     metavar="FILE",
     help="Write the matrices there, a .safetensors file with P, PW, VtPW and the spectra; the JSON names it.",
 )
+@click.option(
+    "--save-reordered",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="With --criterion permutation: write the network with its neurons in the new order there, a .safetensors file, when it is "
+    "shown to be the same function.",
+)
+@click.option("--wiring", metavar="HOW", help="For --save-reordered, as in modescope graph: order, family, or a JSON file.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @written("Write to this file, not to stdout; .html is the page, .safetensors the matrices.")
 def command(
     path: str,
     data: Path | None,
     data_key: str | None,
+    moments: Path | None,
     difference: str,
+    operator: Path | None,
     grid: str | None,
     no_bias: bool,
+    bias: Path | None,
+    readings: str,
+    controls: str,
     save: Path | None,
+    save_reordered: Path | None,
+    wiring: str | None,
+    quiet: bool,
     format: str | None,
     json: bool,
     output: Path | None,
@@ -77,9 +116,10 @@ def command(
     """The weights of one layer of PATH in the basis of its hidden space in which its signals are smooth along the neuron index.
 
     The picture along the hidden axis is made by the criterion: it is smooth for untrained weights, too. What speaks of the network
-    is the input side, beside the controls (of the side left and the criterion smoothness). Apart from a permutation the
-    result is a view of the weights and no network.
+    is the other side, beside the controls. Apart from a permutation the result is a view of the weights and no network.
     """
+    from modescope.cli import _arrays
+    from modescope.cli._progress import counted
     from modescope.cli._write import check, chosen, write
     from modescope.descrambling import descramble
     from modescope.descrambling.arrays import SUFFIX
@@ -88,20 +128,33 @@ def command(
     from modescope.render._plain import plain
 
     matrices = output is not None and format is None and not json and output.suffix == SUFFIX
-    given: list[str | Path] = [path, *([data] if data is not None else [])]
-    check(output, *given)
-    check(save, *given)
-    if save is not None and save.suffix != SUFFIX:
-        raise UsageError(f"--save: expected a file that ends in {SUFFIX}, got {str(save)!r}.")
-    result = descramble(
-        path,
-        inputs=None if data is None else _samples(data, data_key),
-        difference=_operator(difference, grid),
-        bias=not no_bias,
-        **options,
-    )
+    read = [path, options["untrained"], wiring, data, moments, operator, bias]
+    for file in (output, save, save_reordered):
+        check(file, *(one for one in read if one is not None))
+    for word, file in (("--save", save), ("--save-reordered", save_reordered)):
+        if file is not None and file.suffix != SUFFIX:
+            raise UsageError(f"{word}: expected a file that ends in {SUFFIX}, got {str(file)!r}.")
+    if no_bias and bias is not None:
+        raise UsageError("--bias: expected without --no-bias.")
+    _reorders(save_reordered, wiring, options["criterion"])
+    with counted(quiet=quiet) as update:
+        result = descramble(
+            path,
+            inputs=None if data is None else _arrays.samples(data, data_key),
+            moments=None if moments is None else _arrays.moments(moments),
+            difference=_operator(difference, grid, operator),
+            bias=not no_bias if bias is None else _arrays.array(bias),
+            readings=_names(readings),
+            controls=_names(controls),
+            progress=update,
+            **options,
+        )
     if save is not None:
         result.save(save)
+    if save_reordered is not None:
+        made = result.reordered(path, wiring=wiring)
+        made.save(save_reordered)
+        print(f"{plain(str(save_reordered))}: {plain(made.status)}", file=sys.stderr)
     if matrices and output is not None:
         result.save(output)
     else:
@@ -112,11 +165,32 @@ def command(
     return 0
 
 
-def _operator(difference: str, grid: str | None) -> Any:
-    """The name of the operator, or that of a grid itself, which needs its sides."""
+def _reorders(file: Path | None, wiring: str | None, criterion: str) -> None:
+    from modescope.errors import UsageError
+
+    if file is not None and criterion != "permutation":
+        raise UsageError(
+            f"--save-reordered: expected with --criterion permutation, the only one that keeps a network, got {criterion}."
+        )
+    if file is None and wiring is not None:
+        raise UsageError("--wiring: expected with --save-reordered.")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names between commas; none for none."""
+    return () if text.strip() == "none" else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _operator(difference: str, grid: str | None, own: Path | None) -> Any:
+    """The name of the operator, that of a grid itself, which needs its sides, or a matrix from a file."""
+    from modescope.cli import _arrays
     from modescope.descrambling import operators
     from modescope.errors import UsageError
 
+    if own is not None:
+        if grid is not None or difference != "forward":
+            raise UsageError("--operator: expected without --difference and --grid, in whose place it stands.")
+        return _arrays.array(own)
     if (difference == GRID) != (grid is not None):
         raise UsageError("--grid: expected together with --difference grid, as --difference grid --grid 8x16.")
     if grid is None:
@@ -125,38 +199,3 @@ def _operator(difference: str, grid: str | None) -> Any:
     if not (rows.isdecimal() and columns.isdecimal()):
         raise UsageError(f"--grid: expected rows x columns, as 8x16, got {grid!r}.")
     return operators.grid(int(rows), int(columns))
-
-
-def _samples(path: Path, key: str | None) -> Any:
-    """The array in a NumPy file; objects, which would run code, are refused."""
-    import zipfile
-
-    import numpy as np
-
-    from modescope.errors import UnreadableError, UnsafeError, UsageError
-
-    try:
-        with path.open("rb") as file:  # NumPy leaves the file open where the archive is damaged
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                if key is not None:
-                    raise UsageError(f"--data-key: {path} holds one array without a name; leave the key out.")
-                return found
-            names = list(found.files)
-            if key is None and len(names) != 1:
-                raise UsageError(f"{path}: holds {len(names)} arrays: {_listed(names)}; say which one by --data-key.")
-            if key is not None and key not in names:
-                raise UsageError(f"{path}: holds no array {key!r}; expected one of {_listed(names)}.")
-            return found[names[0] if key is None else key]
-    except FileNotFoundError as error:
-        raise UnreadableError(f"{path}: no such file; expected the inputs of the layer as .npy or .npz.") from error
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, UsageError):
-            raise
-        if str(error).startswith("Object arrays"):
-            raise UnsafeError(f"{path}: holds Python objects, which run code when they are read; save plain numbers.") from error
-        raise UnreadableError(f"{path}: expected a .npy or .npz file of numbers, got another or a damaged one.") from error
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")

@@ -1,14 +1,17 @@
 """The matrices of a descrambled layer for other programs: a safetensors file, and a pandas frame of the view."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save as packed
 
 from modescope.descrambling.result import SCHEMA, Descrambling
 from modescope.errors import UsageError
+from modescope.matrix import Array
 from modescope.render import by_suffix
 from modescope.svd import Values
 
@@ -41,7 +44,7 @@ def save(result: Descrambling, path: str | Path, /) -> None:
         result.report().save(path)
         return
     said = {"schema": SCHEMA, "layer": result.layer, "side": result.side, "criterion": result.criterion}
-    _replace(path, packed(arrays(result), metadata=said | {"difference": result.difference}))
+    write(path, arrays(result), said | {"difference": result.difference})
 
 
 def frame(result: Descrambling, /) -> "DataFrame":
@@ -58,8 +61,17 @@ def frame(result: Descrambling, /) -> "DataFrame":
     return pandas.DataFrame(rows, index=pandas.RangeIndex(rows.shape[0], name="hidden"), columns=columns)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """A file that was there is replaced only when the new one is complete."""
+def write(path: Path, tensors: Mapping[str, Array], said: dict[str, str], /) -> None:
+    """Write a safetensors file; one that was there is replaced only when the new one is complete.
+
+    Raises:
+        UsageError: The format has no room for a dtype, or the file cannot be written.
+    """
+    try:
+        data = packed({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata=said)
+    except (KeyError, ValueError, TypeError, SafetensorError) as error:
+        kinds = ", ".join(sorted({str(array.dtype) for array in tensors.values()}))
+        raise UsageError(f"{path}: expected dtypes that safetensors can hold, got {kinds}.") from error
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:

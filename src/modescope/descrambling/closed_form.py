@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modescope.descrambling.finite import real, squarable
 from modescope.descrambling.gauge import Groups, fixed, groups
 from modescope.descrambling.operators import Smoothness
 from modescope.errors import UsageError
@@ -73,7 +74,7 @@ def smoothest(second: ArrayLike, smoothness: Smoothness, /, *, weight: ArrayLike
         UsageError: B is not square, finite, symmetric and positive semidefinite, or zero; D or the weight do not fit it.
     """
     moment = _checked(second, smoothness)
-    shown = _shown(weight, moment.shape[0]) if gauge else None
+    shown = _shown(weight, moment.shape[0])
     found, vectors = np.linalg.eigh(moment)
     b, u = found[::-1], vectors[:, ::-1]
     if b[-1] < -ROUGH * b[0]:
@@ -81,9 +82,11 @@ def smoothest(second: ArrayLike, smoothness: Smoothness, /, *, weight: ArrayLike
             f"smoothest: expected a positive semidefinite second moment B, got eigenvalues from {b[-1]:.3g} to {b[0]:.3g}. "
             "Pass S' S / N of the hidden data S."
         )
-    floor = moment.shape[0] * float(np.finfo(np.float64).eps)
-    rank = int(np.count_nonzero(b > floor * b[0]))
-    return _rotation(np.maximum(b, 0.0), u, smoothness, rank, groups(b), shown)
+    # What is no larger than the most negative eigenvalue is rounding as much as that one is.
+    floor = max(moment.shape[0] * float(np.finfo(np.float64).eps) * b[0], -b[-1])
+    rank = int(np.count_nonzero(b > floor))
+    b = np.maximum(b, 0.0)
+    return _rotation(b, u, smoothness, rank, groups(b), shown, gauge=gauge)
 
 
 def smoothest_of(
@@ -107,13 +110,13 @@ def smoothest_of(
     Raises:
         UsageError: The samples are not finite, all zero, or constant though they are centred; D or the weight do not fit.
     """
-    data = np.asarray(samples, dtype=np.float64)
+    data = real(samples, "smoothest_of, samples")
     if data.ndim != 2 or 0 in data.shape:
         raise UsageError(f"smoothest_of: expected samples of shape (N, m), one per row, got {data.shape}.")
     _finite("the samples", data)
     count, m = data.shape
     _fits(smoothness, m)
-    shown = _shown(weight, m) if gauge else None
+    shown = _shown(weight, m)
     eps = float(np.finfo(np.float64).eps)
     dead = not data.any()
     if centred:
@@ -122,12 +125,13 @@ def smoothest_of(
     if not data.any():
         got = "zeros only. Look whether the layer is dead" if dead else "copies of one sample, centred. Leave centred=False"
         raise UsageError(f"smoothest_of: expected samples {data.shape} that vary, got {got}, or pass other inputs.")
+    squarable(float(np.abs(data).max()), f"smoothest_of, samples {data.shape}")
     factor = np.linalg.qr(data, mode="r") if count > m else data
     _, values, vh = np.linalg.svd(factor, full_matrices=True)
     s = np.zeros(m)
     s[: values.size] = values
     rank = int(np.count_nonzero(s > max(count, m) * eps * s[0]))
-    found = _rotation(s**2 / count, vh.T, smoothness, rank, groups(s), shown)
+    found = _rotation(s**2 / count, vh.T, smoothness, rank, groups(s), shown, gauge=gauge)
     if count - centred >= m:
         return found
     few = f"{count} samples for {m} neurons"
@@ -164,7 +168,7 @@ def objective(p: ArrayLike, second: ArrayLike, smoothness: Smoothness, /) -> flo
         UsageError: Shapes do not fit, or entries are not finite.
     """
     moment = _checked(second, smoothness)
-    turn = np.asarray(p, dtype=np.float64)
+    turn = real(p, "objective, P")
     if turn.shape != moment.shape:
         raise UsageError(f"objective: expected P of shape {moment.shape} as B, got {turn.shape}.")
     _finite("P", turn)
@@ -172,8 +176,11 @@ def objective(p: ArrayLike, second: ArrayLike, smoothness: Smoothness, /) -> flo
     return float(smoothness.a @ np.einsum("ij,ij->i", rows @ moment, rows))
 
 
-def _rotation(b: Values, u: Values, smoothness: Smoothness, rank: int, ties: Groups, shown: Values | None) -> Rotation:
-    u = np.array(u) if shown is None else fixed(u, ties, shown)
+def _rotation(
+    b: Values, u: Values, smoothness: Smoothness, rank: int, ties: Groups, shown: Values | None, *, gauge: bool
+) -> Rotation:
+    squarable(float(np.sqrt(b[0]) * np.sqrt(smoothness.a[-1])), f"smoothest, {smoothness.name} of the hidden data")
+    u = fixed(u, ties, shown) if gauge else np.array(u)
     return Rotation(
         p=smoothness.compose(u.T),
         smoothness=smoothness,
@@ -203,7 +210,7 @@ def _status(rank: int, m: int, ties: Groups) -> str:
 
 def _checked(second: ArrayLike, smoothness: Smoothness) -> Values:
     """B as a symmetric float64 matrix that the operator fits."""
-    moment = np.asarray(second, dtype=np.float64)
+    moment = real(second, "smoothest, second moment B")
     if moment.ndim != 2 or moment.shape[0] != moment.shape[1] or not moment.size:
         raise UsageError(
             f"smoothest: expected a square second moment B of shape (m, m), got {moment.shape}. Samples go to smoothest_of."
@@ -216,6 +223,7 @@ def _checked(second: ArrayLike, smoothness: Smoothness) -> Values:
             f"smoothest: expected hidden data that vary, got a second moment B {moment.shape} of zeros: the data are zero, or "
             "constant and centred. Leave centred=False or pass other inputs."
         )
+    squarable(top**0.5, f"smoothest, root of the second moment B {moment.shape}")
     apart = moment - moment.T
     uneven = float(np.abs(apart).max())
     if uneven > ROUGH * top:
@@ -235,10 +243,10 @@ def _fits(smoothness: Smoothness, m: int) -> None:
         )
 
 
-def _shown(weight: ArrayLike | None, m: int) -> Values:
+def _shown(weight: ArrayLike | None, m: int) -> Values | None:
     if weight is None:
-        return np.eye(m)
-    shown = np.asarray(weight, dtype=np.float64)
+        return None
+    shown = real(weight, "smoothest, weight")
     if shown.ndim != 2 or shown.shape[0] != m:
         raise UsageError(
             f"smoothest: expected a weight of shape ({m}, n), one row per neuron of the hidden data, got {shown.shape}. "

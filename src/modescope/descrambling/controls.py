@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from modescope.descrambling import haar
 from modescope.descrambling.closed_form import Rotation, objective, smoothest
 from modescope.descrambling.diagnostics import Scale, scale
 from modescope.descrambling.operators import Smoothness
 from modescope.descrambling.wiretaps import left
 from modescope.errors import UsageError
+from modescope.laws import haar_frames as haar
 from modescope.moments import Moments, merged
 from modescope.seeds import generator
 from modescope.svd import Values
@@ -72,7 +72,7 @@ class Stability:
 
     Attributes:
         sizes: (k,) numbers r of leading components: 1, 2, 4, ... below the rank.
-        cosines: (draws, k) smallest cosine between the leading r-dimensional subspaces.
+        cosines: (draws, k) smallest cosine between the leading r-dimensional subspaces; 0 where a draw has a lower rank than r.
         low: (k,) their 5 % quantile, or the least of fewer than 20 draws.
         trusted: Largest r up to which all of `low` stay above .9; 0 where not even the first component is known.
         status: A sentence.
@@ -310,11 +310,11 @@ def _drawn_again(second: Callable[[Weights], Values], count: int, draws: int, se
     random = generator(seed, "descrambling", "bootstrap")
     whole, rank = _components(second(np.ones(count)))
 
-    def pair() -> tuple[Values, Values]:
+    def pair() -> tuple[Values, Values, int]:
         weights = np.zeros(count)
         while not weights.any():
             weights = random.poisson(1.0, count).astype(np.float64)
-        return whole, _components(second(weights))[0]
+        return whole, *_drawn(second(weights))
 
     return _stability(pair, rank, draws, f"bootstrap of {what}")
 
@@ -323,23 +323,25 @@ def _split(second: Callable[[Weights], Values], count: int, draws: int, seed: in
     random = generator(seed, "descrambling", "split half")
     _, rank = _components(second(np.ones(count)))
 
-    def pair() -> tuple[Values, Values]:
+    def pair() -> tuple[Values, Values, int]:
         half = np.zeros(count)
         half[random.permutation(count)[: count // 2]] = 1
-        return _components(second(half))[0], _components(second(1 - half))[0]
+        one, first = _drawn(second(half))
+        two, other = _drawn(second(1 - half))
+        return one, two, min(first, other)
 
     return _stability(pair, rank, draws, f"halves of {what}")
 
 
-def _stability(pair: Callable[[], tuple[Values, Values]], rank: int, draws: int, what: str) -> Stability:
+def _stability(pair: Callable[[], tuple[Values, Values, int]], rank: int, draws: int, what: str) -> Stability:
     if draws < 1:
         raise UsageError(f"stability: expected at least 1 draw, got {draws}.")
     sizes = 2 ** np.arange(max(rank - 1, 0).bit_length())  # 1, 2, 4, ... below the rank; all of it is the same in every draw
     cosines = np.empty((draws, sizes.size))
     for row in cosines:
-        one, two = pair()
+        one, two, known = pair()  # beyond the rank of a draw the basis is arbitrary, and its cosines would be an accident
         overlap = one.T @ two
-        row[:] = [np.linalg.svd(overlap[:r, :r], compute_uv=False)[-1] for r in sizes]
+        row[:] = [np.linalg.svd(overlap[:r, :r], compute_uv=False)[-1] if r <= known else 0.0 for r in sizes]
     low = np.quantile(cosines, QUANTILE, axis=0, method="lower")
     held = np.minimum.accumulate(low) > STABLE
     trusted = int(sizes[held][-1]) if held.any() else 0
@@ -358,13 +360,19 @@ def _stability(pair: Callable[[], tuple[Values, Values]], rank: int, draws: int,
 
 
 def _components(second: Values) -> tuple[Values, int]:
-    """Principal components in descending order, and the rank."""
-    b, u = np.linalg.eigh(second)
-    if b[-1] <= 0:
+    """Those of all data, which must vary."""
+    u, rank = _drawn(second)
+    if rank == 0:
         raise UsageError(
             f"stability: expected hidden data that vary, got a second moment {second.shape} of zeros. Pass other inputs."
         )
-    return u[:, ::-1], int(np.count_nonzero(b > b.size * np.finfo(np.float64).eps * b[-1]))
+    return u, rank
+
+
+def _drawn(second: Values) -> tuple[Values, int]:
+    """Principal components in descending order, and the rank: 0 for few samples that happen to be equal."""
+    b, u = np.linalg.eigh(second)
+    return u[:, ::-1], int(np.count_nonzero(b > b.size * np.finfo(np.float64).eps * max(b[-1], 0.0)))
 
 
 def _weighted(data: Values, weights: Weights, *, centred: bool) -> Values:

@@ -137,8 +137,8 @@ def scale(rotation: Rotation, /) -> Scale:
     m = a.size
     identity = float(a @ _pairing(np.eye(m), rotation) @ b)
     mean = float(a.sum() * b.sum() / m)
-    spread = float(((a - a.mean()) ** 2).sum() * ((b - b.mean()) ** 2).sum())
-    std = math.sqrt(2 * spread / ((m - 1) * (m + 2))) if m > 1 else 0.0
+    spread = a[-1] * b[0] * math.sqrt(_spread(a / a[-1]) * _spread(b / b[0])) if a[-1] else 0.0  # squares would leave float64
+    std = float(spread) * math.sqrt(2 / ((m - 1) * (m + 2))) if m > 1 else 0.0
     varies, paid = rotation.maximal - rotation.optimal > FLAT * mean, rotation.optimal > 0
     said = [] if varies else ["every rotation is equally smooth"]
     if not paid:
@@ -322,6 +322,10 @@ def _operator(smoothness: Smoothness) -> str:
 def _pairing(p: Values, rotation: Rotation) -> Values:
     found: Values = (rotation.smoothness.modes.T @ p @ rotation.u) ** 2
     return found
+
+
+def _spread(values: Values) -> float:
+    return float(((values - values.mean()) ** 2).sum())
 
 
 def _sentence(text: str) -> str:

@@ -1,22 +1,31 @@
 """Diagonal criteria: the rotation of the outputs of a square layer that brings its weight to the diagonal.
 
 The largest sum on the diagonal makes `P W` symmetric and positive, whatever W is: that it looks symmetric and diagonally dominant
-says nothing of the network. The largest sum of squares has no closed form, and local optima.
+says nothing of the network. The largest sum of squares has no closed form, but a bound that proves it.
+
+With the columns `w_i` of W and the rows `p_i` of P that sum is `sum (p_i w_i)^2`: how well orthogonal measurements tell the states
+`w_i` apart. Any symmetric Z with `Z >= w_i w_i^T` for all i has a trace that no P exceeds, and where the iteration ends with
+`P W diag(d)` positive definite that matrix, turned back by P, is such a Z and its trace is the sum: no such end is local. Where a
+`d_i` is zero the climb may stand at a saddle.
+
+References:
+    Yuen, Kennedy & Lax (1975), doi:10.1109/TIT.1975.1055351, for the bound.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from modescope.descrambling import haar
-from modescope.descrambling.finite import finite_matrix
+from modescope.descrambling.finite import finite_matrix, squarable
 from modescope.errors import UsageError
+from modescope.laws import haar_frames as haar
 from modescope.matrix import Array
 from modescope.seeds import generator
 from modescope.svd import Values
 
-RESTARTS = 10  # random starts besides the polar factor and the identity
+RESTARTS = 10  # random starts besides the polar factor and the identity, as long as none is proven to be the best
 ITERATIONS = 1000
+PROVEN = 1e-9  # relative gap to the bound below which no other matrix is better
 SETTLED = 1e-13  # asymmetry of `P W diag(d)`, relative to the sum of squares of W, at which the iteration has settled
 
 
@@ -27,10 +36,10 @@ class Diagonal:
     Attributes:
         p: (m, m) orthogonal matrix; the weight is shown as `P W`.
         value: What the criterion is: the sum on the diagonal, or the sum of squares.
-        bound: What no orthogonal matrix exceeds: the sum of the singular values, or the sum of squares of all entries.
+        bound: What no orthogonal matrix exceeds: the sum of the singular values; for squares the least that was found.
         identity: The criterion for the weight as it is.
         unique: No other matrix does as well; False where it cannot be known.
-        starts: Value reached from every start by its name; one entry for the closed form.
+        starts: Value reached from every start that was tried by its name; one entry for the closed form.
         status: "ok", or what must be said.
     """
 
@@ -93,39 +102,69 @@ def max_diag_sum_rotation(weight: Array, /) -> Diagonal:
 
 
 def max_diag_normsq(weight: Array, /, *, restarts: int = RESTARTS, iterations: int = ITERATIONS, seed: int = 0) -> Diagonal:
-    """An orthogonal matrix with a large sum of squares on the diagonal of `P W`: the best of several local optima.
+    """The orthogonal matrix with the largest sum of squares on the diagonal of `P W`, or how near the best one found is to it.
 
     Every step replaces P by the polar factor for `W diag(d)`, `d = diag(P W)`. The sum is convex in P, so no step makes it smaller.
+    Signs of its rows are free.
 
     Args:
         weight: (m, m).
-        restarts: Random orthogonal starts, besides the polar factor of the weight and the identity.
+        restarts: Random orthogonal starts, besides the polar factor of the weight and the identity; they end with the first one
+            that is proven to be the best there is, which for a regular weight mostly is the polar factor.
         iterations: Steps at most from every start.
         seed: Of the random starts.
 
     Returns:
-        The best, and what every start came to; `bound` is reached only where `P W` can be diagonal.
+        The best, and what every start came to; its status is "ok" where it reaches the bound.
 
     Raises:
-        UsageError: As `max_diag_sum`, or a count is negative.
+        UsageError: As `max_diag_sum`, a count is negative, or squares of entries leave float64.
     """
     w = _square(weight)
     if restarts < 0 or iterations < 1:
         raise UsageError(f"max_diag_normsq: expected restarts >= 0 and iterations >= 1, got {restarts} and {iterations}.")
+    squarable(float(np.abs(w).max()), f"weight {w.shape}")
     m = w.shape[0]
     starts = {"polar": _polar(w), "identity": np.eye(m)}
     rng = generator(seed, "diagonal")
     starts |= {f"random {number}": haar.frame(rng, m, m) for number in range(restarts)}
-    ends = {name: _climbed(w, p, iterations) for name, p in starts.items()}
-    values = {name: float(path[-1]) for name, (_, path, _) in ends.items()}
+    ends, values, bound = {}, {}, float(np.sum(w**2))
+    for name, start in starts.items():
+        ends[name] = _climbed(w, start, iterations)
+        values[name] = _squares(w, ends[name])
+        bound = min(bound, squares_bound(w, ends[name]))
+        if values[name] >= bound * (1 - PROVEN):
+            break
     # Starts that meet in one optimum differ by rounding: the first of them stands for all.
     best = next(name for name, value in values.items() if value >= max(values.values()) * (1 - 1e-12))
-    p, _, settled = ends[best]
-    status = "local optimum: the best of those reached" if settled else f"stopped after {iterations} steps, still rising"
-    bound = float(np.sum(w**2))
-    if settled and values[best] >= bound * (1 - 1e-12):
-        status = "ok"
-    return Diagonal(p, values[best], bound, float(np.sum(np.diag(w) ** 2)), False, values, status)
+    p, value = ends[best], values[best]
+    gap = bound / value - 1 if value else 0.0
+    status = "ok" if gap <= PROVEN else f"at most {gap:.2g} times its value below the largest there is, after {iterations} steps"
+    return Diagonal(p, value, bound, _squares(w, np.eye(m)), False, values, status)
+
+
+def squares_bound(weight: Values, p: Values, /) -> float:
+    """What no orthogonal matrix exceeds, from one of them: the closer, the nearer that one is to the best.
+
+    A little more than the positive part of `M = P W diag(d)` is scaled until it is above `x x^T` for every column x of `P W`, that
+    is until `x^T M^-1 x <= 1`. Its trace then is a bound.
+
+    Args:
+        weight: (m, m).
+        p: (m, m) orthogonal matrix.
+
+    Returns:
+        Never more than the sum of squares of all entries.
+    """
+    shown = p @ weight
+    total = float(np.sum(weight**2))
+    scaled = shown * np.diag(shown)
+    values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
+    values = np.maximum(values, 0.0) + SETTLED * total
+    if not total:
+        return 0.0
+    reach = float((((vectors.T @ shown) ** 2) / values[:, None]).sum(axis=0).max())
+    return min(total, max(reach, 1.0) * float(values.sum()))
 
 
 def climb(weight: Values, p: Values, /) -> Values:
@@ -133,22 +172,20 @@ def climb(weight: Values, p: Values, /) -> Values:
     return _polar(weight * np.sum(p * weight.T, axis=1))
 
 
-def _climbed(w: Values, p: Values, iterations: int) -> tuple[Values, list[float], bool]:
-    total = float(np.sum(w**2)) or 1.0
-    path: list[float] = []
+def _climbed(w: Values, p: Values, iterations: int) -> Values:
+    """Where the iteration ends: stationary, or after as many steps."""
+    rounding = SETTLED * float(np.sum(w**2))
     for _ in range(iterations):
         shown = p @ w
-        d = np.diag(shown)
-        path.append(float(d @ d))
-        scaled = shown * d
-        if (
-            np.abs(scaled - scaled.T).max() <= SETTLED * total
-            and np.linalg.eigvalsh((scaled + scaled.T) / 2)[0] >= -SETTLED * total
-        ):
-            return p, path, True
+        scaled = shown * np.diag(shown)
+        if np.abs(scaled - scaled.T).max() <= rounding and np.linalg.eigvalsh((scaled + scaled.T) / 2)[0] >= -rounding:
+            break
         p = climb(w, p)
-    path.append(float(np.sum(np.diag(p @ w) ** 2)))
-    return p, path, False
+    return p
+
+
+def _squares(w: Values, p: Values) -> float:
+    return float(np.sum(np.sum(p * w.T, axis=1) ** 2))
 
 
 def _polar(w: Values) -> Values:

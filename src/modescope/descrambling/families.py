@@ -48,6 +48,7 @@ class Family:
         searched: Parameters are searched between the points of the grid.
         starts: Points of the grid to search from.
         parameters: What a solution says in units of the axis.
+        directed: The curve has a beginning, which is where the axis is lowest.
     """
 
     name: str
@@ -57,25 +58,29 @@ class Family:
     searched: bool
     starts: int
     parameters: Callable[[Solution, InputAxis], tuple[Parameter, ...]]
+    directed: bool = False
 
 
 def sinusoid() -> Family:
     """One frequency between half a cycle over the axis and the Nyquist frequency, any phase."""
-    return Family("sinusoid", _waves, _wave_grid, 4, True, 1, _wave_parameters)
+    return Family("sinusoid", _waves, _wave_grid, 4, True, 2, _wave_parameters)
 
 
 def exponential() -> Family:
-    """One decay to a constant, with a time constant between two steps and ten times the axis."""
-    return Family("exponential decay", _decays, _rate_grid, 3, True, 2, _decay_parameters)
+    """One decay to a constant, with a time constant between two steps and ten times the axis.
+
+    It runs towards higher values of the axis, and its amplitude is that where the axis is lowest.
+    """
+    return Family("exponential decay", _decays, _rate_grid, 3, True, 2, _decay_parameters, directed=True)
 
 
 def biexponential() -> Family:
-    """Two decays to a constant, of either sign.
+    """Two decays to a constant, of either sign; direction and amplitudes as for one.
 
     References:
         Rozowski et al. (2022), doi:10.1002/mrc.5289, for networks whose input modes are read like this.
     """
-    return Family("biexponential decay", _decays, _rate_pairs, 5, True, 3, _decay_parameters)
+    return Family("biexponential decay", _decays, _rate_pairs, 5, True, 3, _decay_parameters, directed=True)
 
 
 def chebyshev(highest: int = 4) -> Family:

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from modescope.descrambling.axis import InputAxis, frequencies, index
 from modescope.descrambling.finite import finite_matrix
-from modescope.descrambling.haar import frame
+from modescope.descrambling.ranks import as_high, as_low
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
 from modescope.seeds import generator
 
 Values = NDArray[np.float64]
@@ -24,6 +25,7 @@ Whole = NDArray[np.int64]
 DRAWS = 99  # random weights, each a QR decomposition; the smallest p-value they can give is .01
 LEVEL = 0.05
 NAMED = 0.5  # share of the gain's variation that a template explains where the layer is called by its name
+KEPT = 0.5  # of the mean squared gain: a polynomial that passes with more is not removed, however rare that may be
 ALIKE = 0.02  # of the score, within which another kind is named as well: a central difference is a band-pass too
 FEWEST = 8  # frequencies of a gain in which a template can be looked for
 PLACES = 128  # trial places of an edge, or of a centre
@@ -107,7 +109,7 @@ class BaselineReading:
         null: (draws,) the same mean for random weights, ascending.
         p: Probability that a random weight lets as little through.
         untrained: The mean for the untrained control, or None.
-        removed: No more passes than through one random weight in twenty.
+        removed: No more passes than through one random weight in twenty, and of no degree half the mean squared gain.
         status: The reading as a sentence.
     """
 
@@ -171,7 +173,7 @@ def read_filter(
     random = [_gain(drawn) for drawn in _random(rows, draws, generator(seed, "filters"))]
     scores = {kind: np.array([search(curve).score for curve in random]) for kind, search in KINDS.items()}
     best = np.max(list(scores.values()), axis=0)  # the best of all kinds is compared with the best of all kinds, draw by draw
-    p = (1 + int(np.count_nonzero(best >= max(match.score for match in matches.values())))) / (1 + draws)
+    p = as_high(best, max(match.score for match in matches.values()))
     order = sorted(matches, key=lambda kind: _charged(matches[kind], found.value.size))
     step = float(found.frequency[1])
     templates = tuple(
@@ -181,7 +183,7 @@ def read_filter(
             edges=(matches[kind].edges[0] * step, matches[kind].edges[1] * step),
             curve=matches[kind].curve,
             null=np.sort(scores[kind]),
-            p=(1 + int(np.count_nonzero(scores[kind] >= matches[kind].score))) / (1 + draws),
+            p=as_high(scores[kind], matches[kind].score),
             untrained=None if beside is None else KINDS[kind](beside).score,
         )
         for kind in order
@@ -226,16 +228,21 @@ def read_baseline(
     each = passed(rows)
     share = float(each.mean())
     null = np.sort([passed(drawn).mean() for drawn in _random(rows, draws, generator(seed, "baselines"))])
-    p = (1 + int(np.count_nonzero(null <= share))) / (1 + draws)
+    p = as_low(null, share)
     beside = None if control is None else float(passed(control).mean())
-    removed = p <= LEVEL
+    worst = int(each.argmax())
+    removed = p <= LEVEL and float(each[worst]) <= KEPT
     what = "an offset" if degree == 0 else f"polynomials up to degree {degree}"
     random = f"random weights with the same singular values let through {null[0]:.2g} to {null[-1]:.2g} (p = {p:.2g})"
     said = f"{what} pass at {share:.2g} of the mean squared gain; {random}"
     if degree == 0:
         said = f"{what} passes at {share:.2g} of the mean squared gain; {random}"
-    status = said if removed else f"no baseline removal: {said}"
-    return BaselineReading(degree, each, share, null, p, beside, removed, status)
+    if p > LEVEL:
+        said = f"no baseline removal: {said}"
+    elif not removed:
+        passing = "" if degree == 0 else f"; degree {worst} alone passes at {each[worst]:.2g}"
+        said = f"weakened and not removed: {said}{passing}"
+    return BaselineReading(degree, each, share, null, p, beside, removed, said)
 
 
 @dataclass(frozen=True, eq=False)

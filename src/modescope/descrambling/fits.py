@@ -1,7 +1,8 @@
 """Input modes read as curves: how well each family fits, beside how well it fits directions drawn at random.
 
 A family with more freedom fits anything better. A share of variance is therefore never shown without the shares that the same
-fit, the same search included, reaches on random modes.
+fit, the same search included, reaches on random modes. Where modes were made with the data, so are the random ones they must beat:
+`random_modes` draws these.
 """
 
 import math
@@ -14,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from modescope.descrambling.axis import InputAxis, index
 from modescope.descrambling.families import Family, Parameter, standard
 from modescope.descrambling.finite import finite_matrix
-from modescope.descrambling.haar import directions
+from modescope.descrambling.ranks import as_high
 from modescope.descrambling.separable import Solution, projected, solved
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import directions
 from modescope.seeds import generator
 
 Values = NDArray[np.float64]
@@ -26,6 +28,7 @@ LEVEL = 0.05
 ENOUGH = 1e-5  # gain of a step below which shares of variance are not searched further; parameters are
 FLAT = 1e-10  # of its length, below which what a mode has beside its mean is rounding
 EXACT = 1e-12  # share of variance that a fit leaves, below which it is rounding
+GIVEN = "mode of random weights on the same data"
 ORTHONORMAL = 1e-6  # by which the rows of a span may fail to be
 
 
@@ -35,11 +38,13 @@ class Null:
 
     Attributes:
         r2: (draws,) shares of variance, ascending.
-        dimension: Of the space the modes were drawn from, uniformly over its directions.
+        dimension: Of the space the modes were drawn from, uniformly over its directions; None where they were given.
+        what: One of them, in words.
     """
 
     r2: Values
-    dimension: int
+    dimension: int | None
+    what: str = "random mode"
 
     @property
     def high(self) -> float:
@@ -47,8 +52,8 @@ class Null:
         return float(np.quantile(self.r2, 1 - LEVEL))
 
     def p(self, r2: float) -> float:
-        """Probability that a random mode is fitted as well; never 0."""
-        return (1 + int(np.count_nonzero(self.r2 >= r2))) / (1 + self.r2.size)
+        """Probability that a random mode is fitted as well; never 0, and 1 where all are fitted alike."""
+        return as_high(self.r2, r2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +108,7 @@ def read_modes(
     axis: InputAxis | None = None,
     families: Sequence[Family] | None = None,
     span: ArrayLike | None = None,
+    random: ArrayLike | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[ModeReading, ...]:
@@ -114,7 +120,11 @@ def read_modes(
         families: By default `standard()`.
         span: (d, n) orthonormal rows of the space in which the modes must lie, where that is known; random modes are drawn in
             it. By default all n dimensions.
+        random: (draws, k, n) modes of random weights, each beside the mode at its place: `random_modes` draws them on the data
+            of the layer. Rows of `V^T P W` need them where inputs are correlated, or weights that were never trained pass for
+            smooth; right singular vectors do not.
         draws: Random modes per family; with fewer than 20 times the number of families, less one, none could be called good.
+            Not used beside `random`.
         seed: Of these draws.
 
     Returns:
@@ -122,7 +132,8 @@ def read_modes(
         multiplied by the number of families. Of many modes, one in twenty is still called so by chance.
 
     Raises:
-        UsageError: Shapes do not fit, entries are not finite, or there are too few inputs for a family.
+        UsageError: Shapes do not fit, entries are not finite, `span` and `random` are both given, or there are too few inputs for
+            a family.
     """
     rows = finite_matrix(modes, "modes")
     n = rows.shape[1]
@@ -130,6 +141,11 @@ def read_modes(
     chosen = standard() if families is None else tuple(families)
     if axis.size != n:
         raise UsageError(f"axis: expected {n} points, one per entry of a mode, got {axis.size}.")
+    given = None if random is None else _given(random, rows)
+    if given is not None:
+        if span is not None:
+            raise UsageError("read_modes: expected span or random, got both. Draw the random modes in the span.")
+        draws = given.shape[0]
     least = math.ceil(len(chosen) / LEVEL) - 1
     if draws < least:
         raise UsageError(
@@ -140,9 +156,14 @@ def read_modes(
         if n < family.freedom + 3:
             raise UsageError(f"{family.name}: expected modes of {family.freedom + 3} or more inputs to fit, got {n}.")
     space = None if span is None else _space(span, n)
-    largest = np.abs(rows).max(1, keepdims=True)  # so that neither tiny nor huge entries meet a threshold
-    scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
-    columns = [_column(rows, scaled, axis, family, null(family, n, span=space, draws=draws, seed=seed)) for family in chosen]
+    columns = []
+    for family in chosen:
+        backwards = family.directed and axis.step < 0
+        if given is None:
+            beside = [null(family, n, span=space, draws=draws, seed=seed)] * rows.shape[0]
+        else:
+            beside = _nulls(family, given[:, :, ::-1] if backwards else given)
+        columns.append(_column(rows, axis, family, beside, backwards=backwards))
     return tuple(_reading(place, row, fits) for place, (row, fits) in enumerate(zip(rows, zip(*columns, strict=True), strict=True)))
 
 
@@ -153,6 +174,13 @@ def null(family: Family, size: int, /, *, span: Values | None = None, draws: int
     vectors = drawn if span is None else drawn @ span
     _, r2 = _searched(family, vectors)
     return Null(np.sort(r2), size if span is None else span.shape[0])
+
+
+def _nulls(family: Family, given: Values) -> list[Null]:
+    """Shares of variance of given modes, place by place."""
+    draws, places, n = given.shape
+    _, r2 = _searched(family, _scaled_rows(given.reshape(-1, n)))
+    return [Null(np.sort(column), None, GIVEN) for column in r2.reshape(draws, places).T]
 
 
 def _searched(family: Family, vectors: Values) -> tuple[Values, Values]:
@@ -174,13 +202,23 @@ def _reading(place: int, row: Values, fits: tuple[Fit, ...]) -> ModeReading:
     return ModeReading(place, row, fits, best, f"mode {place}: {fits[best].status}")
 
 
-def _column(rows: Values, scaled: Values, axis: InputAxis, family: Family, beside: Null) -> list[Fit]:
-    """One family on all modes."""
+def _column(rows: Values, axis: InputAxis, family: Family, beside: list[Null], *, backwards: bool) -> list[Fit]:
+    """One family on all modes, from the end where its curves begin."""
+    rows = rows[:, ::-1] if backwards else rows
+    scaled = _scaled_rows(rows)
     theta, r2 = _searched(family, scaled)
-    return [
-        _fit(row, unit, start, axis, family, beside, beside.p(float(reached)))
-        for row, unit, start, reached in zip(rows, scaled, theta, r2, strict=True)
+    fits = [
+        _fit(row, unit, start, axis, family, null, null.p(float(reached)))
+        for row, unit, start, reached, null in zip(rows, scaled, theta, r2, beside, strict=True)
     ]
+    return [replace(fit, curve=fit.curve[::-1]) for fit in fits] if backwards else fits
+
+
+def _scaled_rows(rows: Values) -> Values:
+    """Rows with a largest entry of 1, so that neither tiny nor huge ones meet a threshold; zero stays zero."""
+    largest = np.abs(rows).max(1, keepdims=True)
+    scaled: Values = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+    return scaled
 
 
 def _fit(row: Values, unit: Values, start: Values, axis: InputAxis, family: Family, beside: Null, p: float) -> Fit:
@@ -189,9 +227,8 @@ def _fit(row: Values, unit: Values, start: Values, axis: InputAxis, family: Fami
         return Fit(family.name, None, None, (), np.zeros(0), beside, None, "constant up to rounding: nothing to fit")
     found = _scaled(solved(family.columns, family.grid(n), unit, start, searched=family.searched), float(np.abs(row).max()))
     charged = n * math.log(max(1 - found.r2, EXACT)) + family.freedom * math.log(n)
-    said = (
-        f"{family.name} explains {found.r2:.2f} of the variance; one random mode in twenty exceeds {beside.high:.2f} (p = {p:.2g})"
-    )
+    beyond = f"one {beside.what} in twenty exceeds {beside.high:.2f} (p = {p:.2g})"
+    said = f"{family.name} explains {found.r2:.2f} of the variance; {beyond}"
     if found.edge:
         said += "; a parameter lies at the end of the range that was searched"
     return Fit(family.name, found.r2, charged, family.parameters(found, axis), found.curve, beside, p, said)
@@ -205,6 +242,15 @@ def _scaled(found: Solution, scale: float) -> Solution:
         known = units[: covariance.shape[0]]  # without theta where it is not searched
         covariance = covariance * np.outer(known, known)
     return replace(found, coefficients=found.coefficients * scale, covariance=covariance, curve=found.curve * scale)
+
+
+def _given(random: ArrayLike, rows: Values) -> Values:
+    drawn = np.asarray(random, dtype=np.float64)
+    if drawn.ndim != 3 or drawn.shape[1:] != rows.shape:
+        raise UsageError(f"random: expected shape (draws, {rows.shape[0]}, {rows.shape[1]}) beside these modes, got {drawn.shape}.")
+    if not np.isfinite(drawn).all():
+        raise UsageError(f"random: expected finite modes, got {int((~np.isfinite(drawn)).sum())} entries that are not.")
+    return drawn
 
 
 def _space(span: ArrayLike, n: int) -> Values:

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from modescope.descrambling.families import sinusoid
 from modescope.descrambling.finite import finite_matrix
-from modescope.descrambling.haar import frame
+from modescope.descrambling.ranks import as_high
 from modescope.descrambling.separable import projected
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
 from modescope.seeds import generator
 
 Values = NDArray[np.float64]
@@ -147,9 +148,10 @@ def concentration(
         raise UsageError(f"concentration: expected draws of 1 or more, got {draws}.")
     count = _cells(raw, cells)
     rng = generator(seed, "concentration")
-    null = np.sort([_share(frame(rng, raw.shape[0], raw.shape[0]) @ raw, count) for _ in range(draws)])
+    core = np.linalg.qr(raw, mode="r")  # (k, n): a random rotation of the weight is a random frame of k directions times this
+    null = np.sort([_share(frame(rng, core.shape[0], raw.shape[0]).T @ core, count) for _ in range(draws)])
     reached = _share(view, count)
-    p = (1 + int(np.count_nonzero(null >= reached))) / (1 + draws)
+    p = as_high(null, reached)
     beside = None if control is None else _share(control, count)
     return Concentration(count, _share(raw, count), reached, null, p, beside, _said(reached, null, p, beside))
 

@@ -49,9 +49,12 @@ def signed(rows: Values, /) -> Values:
     """
     if not rows.size:
         return np.ones(rows.shape[0])
-    size = np.abs(rows)
-    at = (size >= (1 - EQUAL) * size.max(axis=1, keepdims=True)).argmax(axis=1)
-    return np.where(rows[np.arange(rows.shape[0]), at] < 0, -1.0, 1.0)
+    high, low = rows.max(axis=1), -rows.min(axis=1)
+    signs = np.where(high < low, -1.0, 1.0)
+    for row in np.flatnonzero(np.minimum(high, low) >= (1 - EQUAL) * np.maximum(high, low)):
+        size = np.abs(rows[row])
+        signs[row] = -1.0 if rows[row, (size >= (1 - EQUAL) * size.max()).argmax()] < 0 else 1.0
+    return signs
 
 
 def canonical(basis: Values, frame: Values, /) -> Values:
@@ -67,7 +70,11 @@ def canonical(basis: Values, frame: Values, /) -> Values:
     Returns:
         (g, g) orthogonal L; the columns of `basis @ L` have a positive product with the frame vector each was made from.
     """
-    shadows = basis.T @ frame
+    return _settled(basis.T @ frame)
+
+
+def _settled(shadows: Values) -> Values:
+    """(g, g) the rotation from the shadows (g, m) of the frame vectors in the space."""
     size, (g, m) = 1 / (4 * shadows.shape[1]), shadows.shape
     turn = np.zeros((g, g))
     found = 0
@@ -85,30 +92,32 @@ def canonical(basis: Values, frame: Values, /) -> Values:
     return turn
 
 
-def fixed(u: Values, ties: Groups, weight: Values, /) -> Values:
+def fixed(u: Values, ties: Groups, weight: Values | None, /) -> Values:
     """Principal components with their signs and tied groups chosen by what is seen of them in the weight.
 
     Args:
         u: (m, m) orthonormal columns.
         ties: Groups of columns that may be rotated among themselves.
-        weight: (m, n) whose rows live in the same space; the identity where there is none.
+        weight: (m, n) whose rows live in the same space; None where there is none: the components are then seen as they are.
 
     Returns:
         (m, m) columns that span the same groups.
     """
     u = u.copy()
     for start, stop in ties:
-        u[:, start:stop] = u[:, start:stop] @ _aligned(u[:, start:stop].T @ weight)
-    return np.asarray(u * signed(u.T @ weight), dtype=np.float64)
+        rows = u[:, start:stop].T
+        u[:, start:stop] = u[:, start:stop] @ _aligned(rows if weight is None else rows @ weight)
+    u *= signed(u.T if weight is None else u.T @ weight)
+    return u
 
 
 def _aligned(rows: Values) -> Values:
     """(g, g) rotation L that makes the rows of `L' rows` orthogonal, the longest first."""
-    left, s, vh = np.linalg.svd(rows, full_matrices=True)
-    lengths = np.zeros(rows.shape[0])
-    lengths[: s.size] = s
+    g, n = rows.shape
+    left, s, vh = np.linalg.svd(rows, full_matrices=n < g)  # of what is wide no (n, n) basis
+    lengths = np.zeros(g)
+    lengths[: s.size] = np.where(s > LENGTHS * s.max(initial=0.0), s, 0.0)
     for start, stop in groups(lengths, relative=LENGTHS):
-        if lengths[start] > LENGTHS * lengths[0]:
-            basis = vh[start:stop].T
-            left[:, start:stop] = left[:, start:stop] @ canonical(basis, np.eye(basis.shape[0]))
+        if lengths[start]:
+            left[:, start:stop] = left[:, start:stop] @ _settled(vh[start:stop])
     return np.asarray(left, dtype=np.float64)

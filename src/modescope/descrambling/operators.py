@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import idct, irfft
 from scipy.linalg import circulant
 
+from modescope.descrambling.finite import real, squarable
 from modescope.descrambling.gauge import Groups, canonical, groups
 from modescope.errors import UsageError
 from modescope.svd import Values
@@ -267,13 +268,14 @@ def _size(m: int) -> None:
 
 def _finite(values: ArrayLike, what: str, dimensions: int) -> Values:
     """A copy in float64, of that many dimensions and without empty last one."""
-    found = np.array(values, dtype=np.float64)
+    found = real(values, f"smoothness, {what}").copy()
     shape = ("(m,)", "(rows, m)")[dimensions - 1]
     if found.ndim != dimensions or found.shape[-1] == 0:
         raise UsageError(f"smoothness: expected {what} of shape {shape}, got {found.shape}.")
     bad = int(np.count_nonzero(~np.isfinite(found)))
     if bad:
         raise UsageError(f"smoothness: expected {what} to be finite, got {bad} of {found.size} entries that are not.")
+    squarable(float(np.abs(found).max(initial=0.0)), f"smoothness, {what} {found.shape}")
     found.flags.writeable = False
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import lu_factor, lu_solve
 from scipy.optimize import OptimizeResult, minimize
 
-from modescope.descrambling.finite import finite_matrix
+from modescope.descrambling.finite import finite_matrix, squarable
 from modescope.descrambling.operators import Smoothness
 from modescope.errors import UsageError
 from modescope.matrix import Array
@@ -160,9 +160,10 @@ def optimised_diagonal_normsq(
         A local optimum; nothing says how far it is from the best.
 
     Raises:
-        UsageError: As for the sum.
+        UsageError: As for the sum, or squares of entries leave float64.
     """
     w = _square(weight, "weight")
+    squarable(float(np.abs(w).max()), f"weight {w.shape}")
     found = _searched(diagonal_normsq(w), _plain(start, w.shape[0]), iterations)
     value = float(np.sum(np.diag(found.p @ w) ** 2))
     return _told(found, value, None, [(at, -reached) for at, reached in found.seen if at in checkpoints], -1.0)

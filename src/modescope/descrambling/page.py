@@ -1,28 +1,23 @@
 """A descrambled layer as blocks: cautions, the criterion beside its controls, the weights before and after, and every reading."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modescope.blocks import Axis, Block, Cell, Curve, Heatmap, Mark, Note, Numbers, Section, Series, Table
-from modescope.descrambling.axis import InputAxis, frequencies, index
-from modescope.descrambling.controls import Control, Scrambled
-from modescope.descrambling.diagnostics import Ridge as Predicted
+from modescope.blocks import Axis, Block, Curve, Mark, Note, Section, Series, Table
+from modescope.descrambling.control_blocks import control
+from modescope.descrambling.controlled import NAMES
 from modescope.descrambling.document import document
-from modescope.descrambling.filters import BaselineReading, FilterReading
-from modescope.descrambling.fits import ModeReading
-from modescope.descrambling.fourier import Concentration, Ridge, mirrored, transform
+from modescope.descrambling.maps import heatmap, places
+from modescope.descrambling.reading_blocks import along, reading
+from modescope.descrambling.readings import LEAST
 from modescope.descrambling.result import Descrambling
 from modescope.pictures import drawn, number, numbers, thinned
 from modescope.reports import Report
-from modescope.svd import Values
 
-SIDE = 128  # cells of a heat map on either side
-FAINT = 1e-3  # of the largest value, below which a cell is drawn as 0
-POINTS = 256  # of a mode in its curve
+ROWS = 128  # of the table of ties
 MEANING = {
     "identity": "The criterion for the neurons in the order and basis that the network has.",
     "reached": "What the view that is shown here reaches.",
@@ -41,13 +36,15 @@ WORDS = {
     "diagonal_normsq": "a rotation of a large sum of squares on the diagonal",
 }
 DEFAULTS: dict[str, Any] = {  # of `descramble`: what code need not say
+    "bias": True,
     "side": "left",
     "criterion": "smoothness",
     "difference": "forward",
     "centred": False,
     "axis": None,
-    "readings": ["fourier", "modes", "filter", "baseline"],
-    "controls": ["untrained", "isotropic", "shuffled", "scrambled"],
+    "untrained": None,
+    "readings": list(LEAST),
+    "controls": list(NAMES),
     "draws": 199,
     "seed": 0,
 }
@@ -62,18 +59,22 @@ def report(result: Descrambling, /) -> Report:
         (
             *_notes(result),
             *_objective(result),
-            *_controls(result),
+            *control(result),
             _weights(result),
             *_spectra(result),
-            *_fourier(result),
-            *(block for name, found in result.readings.items() for block in _reading(result, name, found)),
+            *(block for name, found in result.readings.items() for block in reading(result, name, found)),
             *_ties(result),
         ),
         document(result),
         "readings",
-        title=f"{result.layer} of {Path(str(result.source.get('path') or 'a live model')).name}, descrambled",
+        title=f"{_name(result)}, descrambled",
         code=f'{code}\nresult.report().save("descrambled.html")\n',
     )
+
+
+def _name(result: Descrambling) -> str:
+    path, array = result.source.get("path"), result.source.get("format") == "array"
+    return result.layer if array else f"{result.layer} of {'a live model' if path is None else Path(str(path)).name}"
 
 
 def _code(result: Descrambling) -> str:
@@ -85,12 +86,15 @@ def _code(result: Descrambling) -> str:
     if result.samples:
         comments.append("# inputs: the data that were given, one sample per row")
         said.append("inputs=inputs")
-    if result.options.get("difference") == "own":
-        comments.append("# operator: the smoothness operator that was given")
     for name, usual in DEFAULTS.items():
         value = result.options.get(name, usual)
-        if value != usual:
-            said.append("difference=operator" if (name, value) == ("difference", "own") else f"{name}={value!r}")
+        if value == usual:
+            continue
+        if name == "untrained" or value == "own":
+            comments.append(f"# {name}: what was given")
+            said.append(f"{name}={name}")
+        else:
+            said.append(f"{name}={value!r}")
     source = "model" if path is None else repr(str(path))
     return "\n".join(["import modescope as ms", "", *comments, f"result = ms.descramble({', '.join([source, *said])})"])
 
@@ -126,51 +130,9 @@ def _objective(result: Descrambling) -> Iterator[Block]:
     )
 
 
-def _controls(result: Descrambling) -> Iterator[Block]:
-    """The same numbers for what is not the trained network with its data, the network first."""
-    others = {name: found for name, found in result.controls.items() if isinstance(found, Control)}
-    if others:
-        own = result.objective
-        rows: list[tuple[Cell, ...]] = [_control("this network", own["identity"], own["optimal"], own["random_mean"], "")]
-        rows += [
-            _control(name, found.scale.identity, found.scale.optimal, found.scale.random_mean, found.status)
-            for name, found in others.items()
-        ]
-        yield Table(
-            "Beside controls",
-            ("of", "native order", "least", "mean of random", "random over least", "what it is"),
-            tuple(rows),
-            about=(
-                "What was descrambled by the same criterion.",
-                "The criterion without descrambling.",
-                "Its least value over all rotations.",
-                "Its mean over random rotations.",
-                "What descrambling gains over a random basis. Controls gain as well: only a difference speaks of the network.",
-                "What the control leaves out.",
-            ),
-        )
-    else:
-        yield Note("No controls were computed: smoothness alone is reached for any weights.", "caution")
-    for name, found in result.controls.items():
-        if isinstance(found, Scrambled):
-            said = "the result does not depend on the basis" if found.status == "ok" else found.status
-            yield Note(
-                f"After a random rotation of the hidden space the view differs by {found.view:.2g} of its largest entry, and the "
-                f"least value by {found.objective:.2g} of itself: {said}.",
-                "plain" if found.status == "ok" else "caution",
-            )
-        elif not isinstance(found, Control):
-            yield from _other(name, found)
-
-
-def _control(name: str, native: float | None, least: float | None, mean: float | None, status: str) -> tuple[Cell, ...]:
-    gain = mean / least if mean is not None and least else None
-    return (name, *(None if value is None else number(value) for value in (native, least, mean, gain)), status)
-
-
 def _weights(result: Descrambling) -> Section:
     """The matrices before and after, in one layout."""
-    along, left = _along(result), result.side == "left"
+    x, left = along(result), result.side == "left"
     placed = "place in the new order" if result.criterion == "permutation" else "hidden dimension, descrambled"
     shown = [
         ("As stored: W", result.weight, "hidden neuron", ""),
@@ -179,50 +141,15 @@ def _weights(result: Descrambling) -> Section:
     if result.difference:
         title = "In the modes of the operator: Vᵀ P W" if left else "In the modes of the operator: W Pᵀ V"
         said = "The same weights, by components of the hidden data, the strongest first: no convention enters but signs and ties."
+        if result.criterion == "permutation":
+            said = "The same weights, the smoothest combination of neighbours first."
         shown.append((title, result.modes, "mode of the operator, the smoothest first", said))
     maps = []
     for title, matrix, hidden, caption in shown:
-        x, y = (along.drawn, Axis(hidden)) if left else (Axis(hidden), Axis("output"))
-        maps.append(_heatmap(title, matrix, x, y, along.extent if left else (-0.5, matrix.shape[1] - 0.5), caption))
+        own, count = Axis(hidden), matrix.shape[0 if left else 1]
+        axes = (x.drawn, own, x.extent, places(count)) if left else (own, x.drawn, places(count), x.extent)
+        maps.append(heatmap(title, matrix, *axes, value="weight", centred=True, caption=caption))
     return Section("The weights before and after", tuple(maps), layout="grid")
-
-
-def _along(result: Descrambling) -> InputAxis:
-    found = result.axis
-    return found if isinstance(found, InputAxis) else index(result.weight.shape[1])
-
-
-def _heatmap(title: str, matrix: Values, x: Axis, y: Axis, x_range: tuple[float, float], caption: str) -> Heatmap:
-    cells = binned(matrix)
-    several = "Each cell is the largest of several." if cells.shape != matrix.shape else ""
-    return Heatmap(
-        title,
-        x,
-        y,
-        _cells(cells),
-        x_range,
-        (-0.5, matrix.shape[0] - 0.5),
-        value="weight",
-        centred=True,
-        caption=" ".join(part for part in (caption, several) if part),
-    )
-
-
-def _cells(matrix: Values) -> tuple[Numbers, ...]:
-    """Numbers of a heat map; what no eye can tell from 0 is 0, so that a page stays small."""
-    faint = FAINT * float(np.abs(matrix).max(initial=0.0))
-    return tuple(numbers(np.where(np.abs(row) >= faint, row, 0.0)) for row in matrix)
-
-
-def binned(matrix: Values, /) -> Values:
-    """At most `SIDE` cells a side; of several entries the one of largest modulus, so that noise does not fade where it is dense."""
-    for axis in (0, 1):
-        size = matrix.shape[axis]
-        if size > SIDE:
-            starts = np.linspace(0, size, SIDE, endpoint=False).astype(np.int64)
-            high, low = (reduce.reduceat(matrix, starts, axis=axis) for reduce in (np.maximum, np.minimum))
-            matrix = np.where(high >= -low, high, low)
-    return matrix
 
 
 def _spectra(result: Descrambling) -> Iterator[Curve]:
@@ -246,197 +173,11 @@ def _spectra(result: Descrambling) -> Iterator[Curve]:
         )
 
 
-def _fourier(result: Descrambling) -> Iterator[Section]:
-    """The 2-D spectrum before and after; of the turned outputs, whose input axis means something."""
-    if result.side != "left" or not result.difference or min(result.weight.shape) < 2:
-        return
-    along = frequencies(_along(result))
-    rows = result.weight.shape[0]
-    maps: list[Block] = []
-    for title, matrix in (("2-D spectrum of W", result.weight), ("2-D spectrum of P W", result.view)):
-        maps.append(
-            Heatmap(
-                title,
-                along.drawn,
-                Axis("cycles per hidden axis"),
-                _cells(binned(mirrored(np.abs(transform(matrix))))),
-                along.extent,
-                (-(rows // 2) - 0.5, rows - rows // 2 - 0.5),
-                value="magnitude",
-                caption="Magnitude, summed with its mirror image. Sorting, and not the network, says how high power lies.",
-            )
-        )
-    yield Section("Two-dimensional spectrum", tuple(maps), layout="grid")
-
-
-def _reading(result: Descrambling, name: str, found: Any) -> Iterator[Block]:
-    match found:
-        case str():
-            yield Note(f"No reading of {name}: {found}", "caution")
-        case Concentration():
-            yield from _concentration(found)
-        case Ridge() | Predicted():
-            yield from _ridge(result, [found])
-        case FilterReading():
-            yield from _filter(found)
-        case BaselineReading():
-            yield from _baseline(found)
-        case ModeReading():
-            yield from _mode(result, found)
-        case tuple() | list() if found and all(isinstance(item, ModeReading) for item in found):
-            blocks = tuple(block for item in found for block in _mode(result, item))
-            yield Section("Leading input modes", (_fits(tuple(found)), *blocks), layout="grid")
-        case tuple() | list():
-            ridges = [item for item in found if isinstance(item, Ridge | Predicted)]
-            for item in found:
-                if not isinstance(item, Ridge | Predicted):
-                    yield from _reading(result, name, item)
-            if ridges:
-                yield from _ridge(result, ridges)
-        case _:
-            yield from _other(name, found)
-
-
-def _concentration(found: Concentration) -> Iterator[Block]:
-    yield Note(f"Concentration: {found.status}.")
-    rows: list[tuple[Cell, ...]] = [
-        ("as stored", number(found.raw)),
-        ("descrambled", number(found.descrambled)),
-        ("random rotations, median", number(float(np.median(found.null)))),
-        ("random rotations, largest", number(float(found.null.max()))),
-    ]
-    if found.untrained is not None:
-        rows.append(("untrained, descrambled", number(found.untrained)))
-    rows.append(("p", number(found.p)))
-    yield Table(
-        f"Share of the power in the {found.cells} strongest cells of the 2-D spectrum",
-        ("of", "share"),
-        tuple(rows),
-        about=("What was transformed.", "Share; p: probability that a random rotation concentrates as much."),
-    )
-
-
-def _ridge(result: Descrambling, found: Sequence[Ridge | Predicted]) -> Iterator[Curve]:
-    """The input frequency of every mode, and where the sorted gains of plane waves put it."""
-    along, series = frequencies(_along(result)), []
-    for one in found:
-        if isinstance(one, Predicted):
-            at = thinned(one.harmonic.size)
-            series.append(Series("predicted by sorted gains", numbers(at), numbers(one.harmonic[at] * along.step), "law"))
-            continue
-        at = thinned(one.row.size)
-        middle, spread = one.frequency[at] * along.step, one.spread[at] * along.step
-        low, high = numbers(np.maximum(middle - spread, 0)), numbers(middle + spread)
-        series.append(Series("mean frequency", numbers(one.row[at]), numbers(middle), low=low, high=high))
-    yield Curve(
-        "Input frequency of each mode",
-        Axis("mode of the operator, the smoothest first"),
-        Axis(along.label),
-        tuple(series),
-        caption="The ridge of the 2-D spectrum. Rows are sorted by the power of what comes through, so that its shape is a sorted "
-        "gain and no rescaling of frequencies. Band: one standard deviation.",
-    )
-
-
-def _filter(found: FilterReading) -> Iterator[Block]:
-    yield Note(f"Filter: {found.status}.")
-    gain = found.gain
-    series = [Series("gain", numbers(gain.frequency), numbers(gain.value))]
-    if found.kind != "none" and found.templates:
-        best = found.templates[0]
-        series.append(Series(f"{best.kind}, fitted", numbers(gain.frequency), numbers(best.curve), "fit"))
-    yield Curve(
-        "Gain over input frequency",
-        Axis(f"frequency ({gain.unit})"),
-        Axis("gain"),
-        tuple(series),
-        caption="Root of the summed power of all rows: no rotation of the outputs changes it, so that descrambling cannot make it.",
-    )
-    yield Table(
-        "Kinds of filter",
-        ("kind", "score", "from", "to", "random, 95 %", "p", "untrained"),
-        tuple(
-            (
-                one.kind,
-                number(one.score),
-                number(one.edges[0]),
-                number(one.edges[1]),
-                number(float(np.quantile(one.null, 0.95))),
-                number(one.p),
-                None if one.untrained is None else number(one.untrained),
-            )
-            for one in found.templates
-        ),
-        about=(
-            "Template, the best first.",
-            "Share of the gain's variation that it explains.",
-            f"Edge, in {gain.unit}.",
-            f"Edge, in {gain.unit}.",
-            "What one random weight in twenty exceeds.",
-            "Probability that a random weight is matched as well.",
-            "Score of untrained weights.",
-        ),
-    )
-
-
-def _baseline(found: BaselineReading) -> Iterator[Block]:
-    yield Note(f"Baseline: {found.status}.")
-    at = np.arange(found.passed.size)
-    yield Curve(
-        "Slow polynomials that pass",
-        Axis("degree"),
-        Axis("squared gain over the mean of all directions"),
-        (Series("passed", numbers(at), numbers(found.passed), drawn="points"),),
-        (Mark(1.0, "random weight", "y"),),
-        caption="Near 0 a baseline of this degree is removed.",
-    )
-
-
-def _fits(found: tuple[ModeReading, ...]) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for mode in found:
-        for place, fit in enumerate(mode.fits):
-            rows.append(
-                (
-                    mode.mode,
-                    fit.family,
-                    None if fit.r2 is None else number(fit.r2),
-                    number(fit.null.high),
-                    None if fit.p is None else number(fit.p),
-                    "yes" if place == mode.best else "",
-                    "; ".join(f"{one.name} {one.value:.4g} {one.unit}".strip() for one in fit.parameters),
-                )
-            )
-    return Table(
-        "Fits to the leading input modes",
-        ("mode", "curve", "R²", "random, 95 %", "p", "best", "parameters"),
-        tuple(rows),
-        about=(
-            "Counted from 0, the strongest.",
-            "Family of curves.",
-            "Share of the mode's variance that it explains.",
-            "What one random mode in twenty exceeds with the same search.",
-            "Probability that a random mode is fitted as well.",
-            "The best of those that random modes do not reach.",
-            "In units of the axis.",
-        ),
-    )
-
-
-def _mode(result: Descrambling, found: ModeReading) -> Iterator[Block]:
-    x, at = _along(result), thinned(found.values.size, POINTS)
-    series = [Series("mode", numbers(x.values[at]), numbers(found.values[at]))]
-    if found.best is not None:
-        fit = found.fits[found.best]
-        series.append(Series(fit.family, numbers(x.values[at]), numbers(fit.curve[at]), "fit"))
-    yield Curve(f"Input mode {found.mode}", x.drawn, Axis("weight"), tuple(series), caption=f"{_upper(found.status)}.")
-
-
 def _ties(result: Descrambling) -> Iterator[Table]:
     rows = [
         (of, f"{start} to {stop - 1}", stop - start)
         for of, groups in zip(("the operator", "the hidden data"), result.ties, strict=True)
-        for start, stop in groups[:SIDE]
+        for start, stop in groups[:ROWS]
     ]
     if rows:
         yield Table(
@@ -449,19 +190,3 @@ def _ties(result: Descrambling) -> Iterator[Table]:
                 "Modes in the group.",
             ),
         )
-
-
-def _other(name: str, found: Any) -> Iterator[Block]:
-    """A reading or control that has no picture of its own: its numbers and its sentence."""
-    shown: list[tuple[Cell, ...]] = []
-    for key, value in vars(found).items() if hasattr(found, "__dict__") else ():
-        if isinstance(value, bool | str):
-            shown.append((key.replace("_", " "), str(value)))
-        elif isinstance(value, int | float) and math.isfinite(value):
-            shown.append((key.replace("_", " "), number(float(value))))
-    if shown:
-        yield Table(_upper(name.replace("_", " ")), ("number", "value"), tuple(shown))
-
-
-def _upper(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}".rstrip(".")

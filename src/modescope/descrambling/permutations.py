@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment, quadratic_assignment
 
-from modescope.descrambling.finite import finite_matrix
+from modescope.descrambling.closed_form import ROUGH
+from modescope.descrambling.finite import finite_matrix, squarable
 from modescope.descrambling.operators import Smoothness
 from modescope.errors import UsageError
 from modescope.matrix import Array
@@ -51,7 +52,7 @@ class Ordering:
         random_mean: Mean over all orders.
         rotation: The least value over all rotations, which bounds it from below.
         bound: The best lower bound known: that, the same over rotations that keep the constant signal, that of trees for a path or
-            a round trip, or the value if it is exact.
+            a round trip, that of an assignment for others, or the value if it is exact.
         gap: `value / bound - 1`; 0 where the order is proven optimal, None where the bound is zero.
         origin: What led to the order.
         exact: It is proven that no order is smoother.
@@ -79,15 +80,24 @@ class Ordering:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """`tr(P^T A P B)`, with both decomposed; `ring` holds lengths of a round trip where it is one, with the stop at home last."""
+    """`tr(P^T A P B)`, with both decomposed; `power` holds the eigenvalues of B, descending.
+
+    `ring` holds lengths of a round trip where it is one, with the stop at home last.
+    """
 
     a: Values
     b: Values
     v: Values
     u: Values
+    power: Values
     ring: Values | None
     scale: float
     home: bool
+
+    @property
+    def free(self) -> bool:
+        """A constant signal costs nothing, so that the objective does not see what B has of it."""
+        return bool(np.abs(self.a.sum(axis=1)).max() <= 1e-10 * np.abs(self.a).max())
 
     def value(self, order: Order) -> float:
         return float(np.sum(self.a * self.b[np.ix_(order, order)]))
@@ -106,7 +116,7 @@ def smoothest_order(second: Array, smoothness: Smoothness, /, *, kicks: int = KI
         The order. Reversed, and on a ring turned, orders are as smooth: the one whose first neuron has the larger power is given.
 
     Raises:
-        UsageError: The sizes do not fit, or an entry is not finite.
+        UsageError: The sizes do not fit, an entry is not finite, or an eigenvalue is negative.
     """
     b = finite_matrix(second, "second moment")
     m = b.shape[0]
@@ -114,7 +124,13 @@ def smoothest_order(second: Array, smoothness: Smoothness, /, *, kicks: int = KI
         raise UsageError(f"second moment: expected {smoothness.a.size} rows and columns for {smoothness.name}, got {b.shape}.")
     if kicks < 0:
         raise UsageError(f"kicks: expected 0 or more, got {kicks}.")
+    squarable(float(np.abs(b).max()) ** 0.5, f"second moment {b.shape}, its root")
     problem = _posed((b + b.T) / 2, smoothness)
+    if problem.power[-1] < -ROUGH * abs(problem.power[0]):  # bounds would lie above values, and prove what is wrong
+        raise UsageError(
+            f"second moment: expected a positive semidefinite one, got {b.shape} with eigenvalues from {problem.power[-1]:.3g} to "
+            f"{problem.power[0]:.3g}. Pass S' S / N of the hidden data S."
+        )
     rotation, bound = _bounds(problem, smoothness)
     solved = _solved(problem)
     tried = {}
@@ -127,6 +143,8 @@ def smoothest_order(second: Array, smoothness: Smoothness, /, *, kicks: int = KI
     value = problem.value(found)
     if solved is None and problem.ring is not None:
         bound = max(bound, problem.scale * tree_bound(problem.ring, value / problem.scale))
+    elif solved is None:
+        bound = max(bound, assignment_bound(problem.a, _centred(problem.b) if problem.free else problem.b))
     exact = solved is not None or bound >= value * (1 - SAME)
     if exact:
         bound = value
@@ -268,6 +286,23 @@ def tree_bound(lengths: Values, upper: float, /, *, steps: int = ASCENT) -> floa
     return best
 
 
+def assignment_bound(a: Values, b: Values, /) -> float:
+    """A lower bound of all orders: what every neuron costs in every place if the others stood at best for it, then assigned.
+
+    Args:
+        a: (m, m) of the places, symmetric.
+        b: (m, m) of the neurons, symmetric; where A does not see constants it is the closer without their part.
+
+    References:
+        Gilmore (1962), doi:10.1137/0110022; Lawler (1963), doi:10.1287/mnsc.9.4.586.
+    """
+    m = a.shape[0]
+    others = ~np.eye(m, dtype=np.bool_)
+    rising, along = (np.sort(square[others].reshape(m, m - 1), axis=1) for square in (a, b))
+    cost = rising @ along[:, ::-1].T + np.outer(np.diag(a), np.diag(b))
+    return float(cost[linear_sum_assignment(cost)].sum())
+
+
 def _one_tree(lengths: Values) -> tuple[float, Values]:
     """Length and degrees of the least spanning tree of all stops but the last (Prim), and the last on its two shortest edges."""
     n = lengths.shape[0]
@@ -338,8 +373,8 @@ def _posed(b: Values, smoothness: Smoothness) -> _Problem:
     d = smoothness.matrix()
     a = d.T @ d
     m = b.shape[0]
-    _, u = np.linalg.eigh(b)
-    plain = _Problem(a, b, smoothness.modes, u[:, ::-1], None, 1.0, home=False)
+    power, u = np.linalg.eigh(b)
+    plain = _Problem(a, b, smoothness.modes, u[:, ::-1], power[::-1], None, 1.0, home=False)
     if m < 3:
         return plain
     for home in (True, False):
@@ -359,16 +394,24 @@ def _laplacian(m: int, *, closed: bool) -> Values:
 
 
 def _bounds(problem: _Problem, smoothness: Smoothness) -> tuple[float, float]:
-    """Least value over all rotations, and over those that keep the constant signal where A does not see it."""
-    power = np.maximum(np.linalg.eigvalsh(problem.b)[::-1], 0.0)
-    rotation = float(smoothness.a @ power)
-    a = problem.a
-    if a.shape[0] < 2 or np.abs(a.sum(axis=1)).max() > 1e-10 * max(float(np.abs(a).max()), np.finfo(np.float64).tiny):
+    """Least value over all rotations, and over those that keep the constant signal, as permutations do."""
+    rotation = float(smoothness.a @ np.maximum(problem.power, 0.0))
+    m = problem.b.shape[0]
+    if m < 2:
         return rotation, rotation
-    centred = problem.b - problem.b.mean(axis=0)
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    projected = float(smoothness.a[1:] @ np.maximum(np.linalg.eigvalsh(centred)[::-1], 0.0)[:-1])
+    a = smoothness.a[1:] if problem.free else np.linalg.eigvalsh(_centred(problem.a))[1:]
+    projected = float(a @ np.maximum(np.linalg.eigvalsh(_centred(problem.b))[::-1], 0.0)[:-1])
+    if not problem.free:  # what the constant signal has to do with others depends on the order linearly: sorting is best
+        across, data = problem.a.sum(axis=1), problem.b.sum(axis=1)
+        projected += float(2 / m * np.sort(across) @ np.sort(data)[::-1]) - float(across.sum() * data.sum()) / m**2
     return rotation, max(rotation, projected)
+
+
+def _centred(square: Values) -> Values:
+    """Without what it has to do with constant signals."""
+    once = square - square.mean(axis=0)
+    found: Values = once - once.mean(axis=1, keepdims=True)
+    return found
 
 
 def _solved(problem: _Problem) -> tuple[Order, str] | None:
@@ -447,8 +490,7 @@ def _fiedler(far: Values) -> Values:
 
 def _first_component(b: Values) -> Values:
     """Place of each neuron along the direction in which the signals of the neurons differ most."""
-    centred = b - b.mean(axis=0)
-    found: Values = np.linalg.eigh(centred - centred.mean(axis=1, keepdims=True))[1][:, -1]
+    found: Values = np.linalg.eigh(_centred(b))[1][:, -1]
     return found
 
 

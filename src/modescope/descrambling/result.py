@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modescope.errors import UsageError
 from modescope.reports import Report
 from modescope.svd import Values
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from modescope.descrambling.network import ReorderedNetwork
 
 SCHEMA = "modescope.descramble/1"
 
@@ -40,10 +43,11 @@ class Descrambling:
         ties: Groups of equal eigenvalues inside which the basis is fixed by convention only: of the operator, and of the data.
         objective: identity, optimal, reached, maximal, random_mean, random_std, score, z_identity, bound by name; None where one
             means nothing.
-        axis: What the input index means, or None.
-        readings: "fourier" (`Concentration`, `Ridge`), "modes" (a tuple of `ModeReading`), "filter", "baseline": each with its
-            null, or a sentence that says why there is none.
-        controls: The criterion for "untrained", "isotropic" and "shuffled", and that a scramble beforehand changes nothing.
+        axis: What the index that is not turned means: of the inputs on the left side, of the outputs on the others; or None.
+        readings: "fourier" (`Concentration`, `Ridge`, and the ridge that sorted gains predict), "modes" (a tuple of `ModeReading`),
+            "filter", "baseline", "spectrogram", "gram", "pairing": each with its null, or a sentence that says why there is none.
+        controls: The criterion for "untrained", "isotropic" and "shuffled", that a scramble beforehand changes nothing
+            ("scrambled"), and how well the data are known ("bootstrap"); likewise.
         cautions: What must be said of the picture, in sentences.
         source: path, format, sha256 of the checkpoint, or what was given.
         options: Everything the numbers depend on besides the data.
@@ -105,6 +109,31 @@ class Descrambling:
         from modescope.descrambling.arrays import save
 
         save(self, path)
+
+    def reordered(self, source: Any, /, *, inputs: Any = None, wiring: Any = None) -> "ReorderedNetwork":
+        """The whole network with its neurons in the order of a permutation, proven to be the same function.
+
+        Args:
+            source: The network: a path, an `nn.Module`, or a mapping from names to arrays. It is left as it is.
+            inputs: Of a module, which is then traced and run before and after: a tensor, a list of batches, or a DataLoader.
+                Without them layers that meet are run on random signals.
+            wiring: Which layer feeds which, as for `graph`; by default traced, or as far as names tell.
+
+        Returns:
+            `ReorderedNetwork`, whose `state` is the checkpoint and `difference` the proof.
+
+        Raises:
+            UsageError: It is no permutation, or the order cannot be applied without changing the function; the message says why.
+            UnreadableError: The source cannot be opened.
+        """
+        from modescope.descrambling.network import reordered_network
+
+        if self.criterion != "permutation":
+            raise UsageError(
+                f"reordered: expected the criterion permutation, got {self.criterion}: a rotation does not commute with an "
+                "activation, so that P W is a view and no network."
+            )
+        return reordered_network(self.p, self.layer, self.side, source, inputs=inputs, wiring=wiring)
 
     def _repr_html_(self) -> str:
         return self.report()._repr_html_()

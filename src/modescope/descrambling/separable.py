@@ -23,6 +23,7 @@ SETTLED = 1e-13  # gain of a step, of the vector's variance, at which the search
 APART = 0.1  # of the range: starts closer than this are one
 PART = 2**21  # numbers in memory at a time
 STUCK = 1e8  # damping at which no step helps any more
+POOR = 0.25  # of the gain that was promised, below which a step was too long
 ILL = 1e7  # condition of the scaled Jacobian beyond which errors mean nothing
 
 
@@ -106,6 +107,7 @@ def solved(columns: Columns, grid: Values, vector: Values, start: Values, /, *, 
     slopes = linear
     if searched and theta.size:
         step = DIFFERENCE * (grid.max(0) - grid.min(0))
+        edge = edge or any(np.array_equal(*columns(theta + np.outer([1, 2], h), n)) for h in np.diag(step))  # changes nothing
         moved = [
             (columns((theta + h)[None], n)[0] - columns((theta - h)[None], n)[0]) @ coefficients[1:] / (2 * h.sum())
             for h in np.diag(step)
@@ -182,13 +184,21 @@ def _refined(columns: Columns, vectors: Values, theta: Values, low: Values, high
         diagonal = np.einsum("rkk->rk", normal)
         scale = np.maximum(diagonal, 1e-12 * diagonal.max(1, keepdims=True) + 1e-300)
         right = np.einsum("rnk,rn->rk", slopes, now)
+        near = 1e-3 * step  # what pushes against an end stays there
+        free = ~(((at - low <= near) & (right > 0)) | ((high - at <= near) & (right < 0)))
+        right = right * free
+        normal = np.where((free[:, :, None] & free[:, None, :]) | np.eye(k, dtype=bool), normal, 0.0)
         move = np.linalg.solve(normal + (damping[active, None] * scale)[:, :, None] * np.eye(k), right[:, :, None])[:, :, 0]
         trial = np.clip(at - move, low, high)
         tried = residual(trial, active)
         gain = (now**2).sum(1) - (tried**2).sum(1)
         better = gain > 0
         theta[active[better]], rest[active[better]] = trial[better], tried[better]
-        damping[active] = np.clip(np.where(better, damping[active] / 10, damping[active] * 10), 1e-12, STUCK)
+        made = at - trial  # less than the move where the range ends
+        promised = 2 * (right * made).sum(1) - np.einsum("rk,rkl,rl->r", made, normal, made)
+        # where much is left over, full steps jump across the minimum and back: those that gain little are shortened as well
+        factor = np.where(better & (gain > POOR * promised), 0.1, np.where(better, 4.0, 10.0))
+        damping[active] = np.clip(damping[active] * factor, 1e-12, STUCK)
         done = (better & (gain < settled)) | (damping[active] >= STUCK)
         active = active[~done]
         if not active.size:

@@ -1,6 +1,5 @@
-"""What is descrambled: one weight as the matrix that acts, its bias, and the moments of the data that go into it."""
+"""What is descrambled: one weight as the matrix that acts, and its bias."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -8,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from modescope import measuring
-from modescope import moments as streaming
 from modescope.checkpoints import Checkpoint, open
 from modescope.errors import UsageError
 from modescope.layers import matrices
 from modescope.matrix import Matrix, Tensor
-from modescope.moments import Moments
 from modescope.svd import Values
 
 WHOLE = ("dense", "unfolding", "transposed")  # views that are the whole layer
@@ -70,38 +67,30 @@ def given(source: Any, layer: str | None, bias: Any, /) -> Given:
     return Given(name, matrix.tensor.rpartition(".")[0], weight, _bias(beside, weight.shape[0]), "convolution" in matrix.kind, said)
 
 
-def data(source: Any, found: Given, inputs: Any, moments: Moments | None, /) -> Moments | None:
-    """Moments of what goes into the layer, or None where nothing was given.
+def is_module(source: Any, /) -> bool:
+    """Whether it is a live module of torch, told without importing torch."""
+    return any(base.__name__ == "Module" and base.__module__ == "torch.nn.modules.module" for base in type(source).__mro__)
+
+
+def before_training(untrained: Any, found: Given, layer: str | None, /) -> Given:
+    """The same layer of the network before it was trained.
 
     Args:
-        source: What `given` was asked with; a live module is run on `inputs`.
-        found: The layer.
-        inputs: Of the network where the source is a module; otherwise of the layer: an array (N, n), or an iterable of such.
-        moments: Of the inputs of the layer, in place of these.
+        untrained: An array (m, n), or whatever `open` takes.
+        found: The layer after training.
+        layer: As it was asked for.
 
     Raises:
-        UsageError: Both or unfit.
+        UsageError: It has no such layer, or one of another shape.
     """
-    if inputs is not None and moments is not None:
-        raise UsageError("descramble: expected inputs or moments, got both.")
-    n = found.weight.shape[1]
-    if inputs is not None:
-        moments = _measured(source, found, inputs)
-    if moments is not None and moments.mean.size != n:
-        raise UsageError(f"{found.name}: expected data of {n} numbers a sample, which go into it, got {moments.mean.size}.")
-    return moments
-
-
-def _measured(source: Any, found: Given, inputs: Any) -> Moments:
-    if any(base.__name__ == "Module" and base.__module__ == "torch.nn.modules.module" for base in type(source).__mro__):
-        from modescope.activations import moments
-
-        return moments(source, found.module, inputs, patches=found.patches)
-    if isinstance(inputs, np.ndarray):
-        return streaming.of(inputs)
-    if isinstance(inputs, Iterable):
-        return streaming.streamed(inputs)
-    raise UsageError(f"inputs: expected an array (N, n) or an iterable of them, got {type(inputs).__name__}.")
+    named = None if isinstance(untrained, np.ndarray) else layer if layer is not None or not found.module else found.name
+    before = given(untrained, named, True)
+    if before.weight.shape != found.weight.shape:
+        raise UsageError(
+            f"untrained: expected {found.name} of shape {found.weight.shape} as after training, got {before.name} of shape "
+            f"{before.weight.shape}. Pass the same network before it was trained."
+        )
+    return before
 
 
 def _found(checkpoint: Checkpoint, layer: str | None) -> Matrix:
@@ -150,5 +139,6 @@ def _real(array: Any, name: str, axes: int) -> Values:
         raise UsageError(f"{name}: expected real numbers on {axes} axes, got {found.dtype} of shape {found.shape}.")
     values: Values = found.astype(np.float64)
     if not np.isfinite(values).all():
-        raise UsageError(f"{name}: {int((~np.isfinite(values)).sum())} of {values.size} entries are not finite.")
+        bad = int((~np.isfinite(values)).sum())
+        raise UsageError(f"{name} {values.shape}: expected finite numbers, got {bad} of {values.size} entries that are not.")
     return values

@@ -37,6 +37,14 @@ def left(weight: Array, inputs: Moments, bias: Array | None = None, *, centred: 
             f"left: expected a weight (m, {inputs.mean.size}) that acts on the {inputs.mean.size} inputs the moments are of, got "
             f"{w.shape}; use the moments of this layer's own inputs."
         )
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _hidden(w, inputs, bias, centred=centred)
+    if not np.isfinite(found).all():
+        raise UsageError(f"left: expected a weight {w.shape} and inputs whose squares float64 can hold; give them in another unit.")
+    return _symmetric(found)
+
+
+def _hidden(w: Values, inputs: Moments, bias: Array | None, *, centred: bool) -> Values:
     found = w @ inputs.covariance @ w.T
     if not centred:
         mean = w @ inputs.mean
@@ -46,7 +54,7 @@ def left(weight: Array, inputs: Moments, bias: Array | None = None, *, centred: 
                 raise UsageError(f"left: expected a bias {mean.shape} for a weight {w.shape}, got {c.shape}.")
             mean = mean + c
         found = found + np.outer(mean, mean)  # the same as the four terms, and no digit is lost where they nearly cancel
-    return _symmetric(found)
+    return np.asarray(found, dtype=np.float64)
 
 
 def right(outputs: Moments, *, centred: bool = False) -> Values:
@@ -83,6 +91,7 @@ def joint(outputs: Moments, next_weight: Array, *, centred: bool = False) -> Val
         Amey, Keeley, Choudhury & Kuprov (2021), doi:10.1073/pnas.2016917118.
     """
     w = _real(next_weight, "joint", "next weight")
+    w = w / (np.abs(w).max(initial=0.0) or 1.0)  # its scale drops out, and squares of it stay in range
     m = outputs.mean.size
     if w.ndim != 2 or w.shape[1] != m:
         raise UsageError(

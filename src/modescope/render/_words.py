@@ -30,7 +30,8 @@ def _lines(block: Drawing) -> list[str]:
         case Heatmap():
             found = [value for row in block.values for value in row if value is not None]
             size = f"{len(block.values)} × {len(block.values[0]) if block.values else 0}"
-            return [f"{size} values" + (f", {min(found):.4g} to {max(found):.4g}" if found else "")]
+            values = f"{size} values" + (f", {min(found):.4g} to {max(found):.4g}" if found else "")
+            return [values, *(_said(series) for series in block.series)]
         case Graph():
             shown = sorted((edge for edge in block.edges if edge.significant), key=lambda edge: -abs(edge.weight))
             text = {node.key: node.text for node in block.nodes}

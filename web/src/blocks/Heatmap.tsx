@@ -1,7 +1,7 @@
 // A matrix as colours, with the cell under the pointer in words.
 import { useRef, useState } from "preact/hooks";
 import type { Chart } from "../charts/echarts";
-import { heatmap, range } from "../charts/heat";
+import { heatmap, LEGEND, range } from "../charts/heat";
 import type { Cell, Heatmap } from "../report";
 import { number, shown } from "../words";
 import { Drawing } from "./Drawing";
@@ -11,7 +11,7 @@ export function HeatmapBlock({ block, depth }: { block: Heatmap; depth: number }
   const chart = useRef<Chart | null>(null);
   const rows = block.values.length;
   const columns = block.values[0]?.length ?? 0;
-  const height = Math.round(Math.min(Math.max(rows * 22, 240), 460)) + 58;
+  const height = Math.round(Math.min(Math.max(rows * 22, 240), 460)) + 58 + (block.series?.length ? LEGEND : 0);
   const place = (index: number, names: readonly string[] | undefined, ends: readonly [number, number], many: number) =>
     names?.[index] ?? number(ends[0] + ((index + 0.5) / many) * (ends[1] - ends[0]));
   const watch = (made: Chart) => {

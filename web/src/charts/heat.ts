@@ -1,12 +1,14 @@
 // Option for a heat map: its cells are one picture, so that a hundred thousand of them cost no more than one.
 import { at, extent, scale } from "../colours";
 import type { Axis, Heatmap } from "../report";
-import type { Palette } from "../theme";
+import { LIGHT, type Palette } from "../theme";
 import { shown, tick } from "../words";
 import type { Option } from "./echarts";
-import { axis, base, type Span } from "./frame";
+import { axis, base, colours, legend, names, type Span } from "./frame";
+import { lines } from "./xy";
 
 const PIXELS = 900; // sides of the picture are enlarged to about this, without smoothing
+export const LEGEND = 26; // height of the names of what is drawn over the colours
 export const EDGES = { left: 74, right: 86, top: 10, bottom: 48 };
 
 export function range(block: Heatmap): [number, number] {
@@ -23,12 +25,18 @@ export function heatmap(block: Heatmap, palette: Palette, width: number, height:
   const ys = ordered(block.y_range);
   const longest = Math.max(0, ...(block.y_names ?? []).map((name) => shown(name).length));
   const left = Math.min(Math.max(EDGES.left, longest * 6 + 34), width * 0.4);
+  const series = block.series ?? [];
+  const titles = names(series);
+  const ink = block.centred ? palette : LIGHT; // one scale of colours is the same in the dark
+  const tints = colours(series, ink);
+  const top = EDGES.top + (series.length ? LEGEND : 0);
   const across = named(block.x, xs, block.x_range, block.x_names, palette, Math.max(2, Math.floor((width - left - EDGES.right) / 70)), "x", block.values[0]?.length ?? 0);
-  const down = named(block.y, ys, block.y_range, block.y_names, palette, Math.max(2, Math.floor((height - EDGES.top - EDGES.bottom) / 26)), "y", block.values.length);
+  const down = named(block.y, ys, block.y_range, block.y_names, palette, Math.max(2, Math.floor((height - top - EDGES.bottom) / 26)), "y", block.values.length);
   return {
     ...base(palette),
     tooltip: { show: false },
-    grid: { ...EDGES, left },
+    legend: { ...legend(titles.map((name, index) => ({ name, icon: "circle", itemStyle: { color: tints[index] } })), palette), show: series.length > 0 },
+    grid: { ...EDGES, left, top },
     xAxis: { ...across, inverse: block.x_range[0] > block.x_range[1] },
     yAxis: { ...down, inverse: block.y_range[0] < block.y_range[1], nameGap: left - 22 },
     visualMap: {
@@ -38,9 +46,9 @@ export function heatmap(block: Heatmap, palette: Palette, width: number, height:
       calculable: false,
       hoverLink: false,
       right: 0,
-      top: EDGES.top,
+      top,
       itemWidth: 12,
-      itemHeight: Math.max(60, height - EDGES.top - EDGES.bottom - 44),
+      itemHeight: Math.max(60, height - top - EDGES.bottom - 44),
       text: [tick(Number(high.toPrecision(3))), tick(Number(low.toPrecision(3)))],
       textStyle: { color: palette.quiet, fontSize: 11 },
       inRange: { color: [...scale(Boolean(block.centred), palette)] },
@@ -60,8 +68,17 @@ export function heatmap(block: Heatmap, palette: Palette, width: number, height:
         },
       },
       { type: "scatter", silent: true, symbolSize: 0, data: [] },
+      ...series.flatMap((told, index) => lines(told, titles[index] ?? "", tints[index] ?? "", block.x, block.y, ink, width).flatMap((one) => lifted(one, ink))),
     ],
   };
+}
+
+/** What is drawn over colours, with a rim around it. */
+function lifted(one: Option, palette: Palette): Option[] {
+  const quiet = { ...one, silent: true, clip: true };
+  if (one.type === "scatter") return [{ ...quiet, itemStyle: { ...one.itemStyle, borderColor: palette.ground, borderWidth: 1, opacity: 1 } }];
+  const rim = { ...quiet, name: undefined, z: one.z - 0.5, showSymbol: false, lineStyle: { color: palette.ground, width: 4.5, type: "solid" } };
+  return [rim, { ...quiet, lineStyle: { ...one.lineStyle, type: "solid" } }];
 }
 
 function ordered([first, last]: readonly [number, number]): Span {

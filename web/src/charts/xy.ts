@@ -131,7 +131,7 @@ function beside(width: number): (item: Option) => Option {
   };
 }
 
-function lines(series: Series, name: string, tint: string, x: Axis, y: Axis, palette: Palette, width: number): Option[] {
+export function lines(series: Series, name: string, tint: string, x: Axis, y: Axis, palette: Palette, width: number): Option[] {
   const role = series.role ?? "data";
   const z = { null: 1, data: 3, law: 4, fit: 5 }[role];
   const named = (series.texts ?? []).some(Boolean);
