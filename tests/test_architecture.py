@@ -139,6 +139,27 @@ BELOW: dict[str, set[str]] = {
         "spectrum",
         "svd",
     },
+    "png": {"errors"},
+    "profiles": {
+        "activations",
+        "blocks",
+        "checkpoints",
+        "errors",
+        "laws",
+        "layers",
+        "matrix",
+        "measures",
+        "measuring",
+        "outliers",
+        "pictures",
+        "png",
+        "render",
+        "reports",
+        "seeds",
+        "spectrum",
+        "svd",
+        "twins",
+    },
     "store": {"blocks", "condition", "errors", "matrix", "measures", "quantity", "reports", "result", "runs", "svd", "version"},
     "monitor": {"scanning", "result", "store", "errors"},
     "web": {"blocks", "errors", "measures", "quantity", "render", "reporting", "reports", "result", "runs", "store"},
@@ -146,6 +167,7 @@ BELOW: dict[str, set[str]] = {
         "comparison",
         "spectral_graph",
         "descrambling",
+        "profiles",
         "store",
         "web",
         "reporting",
@@ -165,7 +187,7 @@ BELOW: dict[str, set[str]] = {
     "__init__": {"version"},
 }
 PLUGINS = ("checkpoints", "layers", "measures", "render", "cli")
-TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd", "monitor", "spectral_graph", "activations"}  # and there only inside functions
+TORCH_MAY_BE_IMPORTED_IN = {"checkpoints", "svd", "monitor", "spectral_graph", "activations", "profiles"}  # and only in functions
 HEAVY = ("torch", "pandas", "matplotlib", "h5py", "onnx", "networkx", "sklearn", "tensorflow", "duckdb")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from modescope.matrix import Skip as Skip
     from modescope.matrix import Tensor as Tensor
     from modescope.monitor import Monitor as Monitor
+    from modescope.profiles import profile as profile
+    from modescope.profiles.result import NetworkProfile as NetworkProfile
     from modescope.reporting import report as report
     from modescope.reports import Report as Report
     from modescope.reports.form import load_report as load_report
@@ -55,6 +57,7 @@ _HOME = {
     "MatrixError": "errors",
     "ModescopeError": "errors",
     "Monitor": "monitor",
+    "NetworkProfile": "profiles.result",
     "Progress": "scanning",
     "Report": "reports",
     "Row": "result",
@@ -78,6 +81,7 @@ _HOME = {
     "load_run": "runs",
     "matrices": "layers",
     "open": "checkpoints",
+    "profile": "profiles",
     "report": "reporting",
     "scan": "scanning",
     "serve": "web",
@@ -93,6 +97,7 @@ __all__ = [
     "MatrixError",
     "ModescopeError",
     "Monitor",
+    "NetworkProfile",
     "Progress",
     "Report",
     "Row",
@@ -117,6 +122,7 @@ __all__ = [
     "load_run",
     "matrices",
     "open",
+    "profile",
     "report",
     "scan",
     "serve",

@@ -28,6 +28,7 @@ __all__ = [
     "Summed",
     "capture",
     "collect",
+    "given_back",
     "moments",
     "outputs",
     "streamed",
