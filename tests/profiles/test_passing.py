@@ -218,15 +218,29 @@ def test_the_network_is_given_back_after_an_exception_of_data_network_or_user():
 
 
 def test_two_passes_over_one_network_do_not_disturb_each_other():
-    model, x = made("Sequential")
+    model, x = normed(), torch.randn(6, 3, 8, 8)
     args = opened(model, x)
     alone = [one.signals for one in passes(*args)]
-    before = hooks(model)
-    for one, other, expected in zip(passes(*args), passes(*args), alone, strict=True):
-        for name, values in expected.items():
-            np.testing.assert_array_equal(one.signals[name], values)
-            np.testing.assert_array_equal(other.signals[name], values)
-    assert hooks(model) == before
+
+    def act():
+        for one, other, expected in zip(passes(*args), passes(*args), alone, strict=True):
+            for name, values in expected.items():
+                np.testing.assert_array_equal(one.signals[name], values)
+                np.testing.assert_array_equal(other.signals[name], values)
+        first, second = passes(*args), passes(*args)
+        next(first), next(second)
+        first.close()
+        second.close()
+
+    _given_back(model, act)
+
+
+def test_between_batches_the_network_and_gradients_are_those_of_the_caller():
+    model, x = normed().train(), torch.randn(6, 3, 8, 8)
+    for _ in passes(*opened(model, x)):
+        assert model.training
+        assert torch.is_grad_enabled()
+        assert not any(map(sum, hooks(model)))
 
 
 def test_hooks_of_the_user_stay_and_those_that_change_an_output_do_not_change_signals():

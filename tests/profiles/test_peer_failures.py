@@ -61,15 +61,15 @@ def by_the_peers_formula(model, layers, x, share):
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_weights_are_those_of_the_peer_where_its_code_is_right(share):
     torch.manual_seed(0)
-    model, apart = plain(inplace=True), plain(inplace=False)
+    model, apart = plain(inplace=True).double(), plain(inplace=False).double()
     apart.load_state_dict(model.state_dict())
-    layers, x = ("0", "2", "8", "10"), torch.randn(6, *RGB)
+    layers, x = ("0", "2", "8", "10"), torch.randn(6, *RGB, dtype=torch.float64)
     theirs = by_the_peers_formula(apart, layers, x, share)
     chosen = {name: contributing(a, share=share, compat="ddp") for name, a in signals(*opened(model, x, layers=layers)).items()}
     for one, expected in zip(per_image(chosen), theirs, strict=True):
         for name, weights in expected.items():
             modes = one[name].modes
-            assert dict(zip(modes.tolist(), one[name].weight[modes].tolist(), strict=True)) == pytest.approx(weights, abs=5e-6)
+            assert dict(zip(modes.tolist(), one[name].weight[modes].tolist(), strict=True)) == pytest.approx(weights, abs=1e-9)
 
 
 def test_an_activation_in_place_does_not_reach_the_signals():
@@ -125,9 +125,8 @@ def test_hooks_are_gone_after_a_pass_after_an_exception_and_with_two_profilers()
     args = opened(model, x)
     one, other = passes(*args), passes(*args)
     next(one), next(other)
-    assert hooks() > 1
+    assert hooks() == 1
     one.close()
-    assert hooks() > 1
     list(other)
     assert hooks() == 1
     with pytest.raises(UsageError):

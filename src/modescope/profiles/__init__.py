@@ -113,7 +113,7 @@ def profile(
     surveyed = survey(model, found.first(), layers=layers)
     modes = bases(model, surveyed, bn=bn)
     kept = {name: ranked(one, rule=select, amount=amount, tests=len(modes), seed=seed) for name, one in modes.items()}
-    parameters = Parameters(aggregate, bn, share, compat, select, next(iter(kept.values())).amount)
+    parameters = Parameters(aggregate, bn, share, compat, select, amount)
     passed = gathered(
         model,
         found,

@@ -6,7 +6,7 @@ from typing import Any
 from modescope.errors import UsageError
 from modescope.profiles.basis import Basis, by_group, centred, ordered, project
 
-CACHED = 1 << 18  # bytes of outputs
+CACHED = 1 << 20  # bytes of outputs
 Aggregate = Callable[[Basis, Any], tuple[Any, Any]]
 """From outputs (N, d, *positions) to numbers (N, r) and, where a single position made them, its index (N, r), or None."""
 

@@ -9,7 +9,7 @@ from modescope.blocks import Edge as Line
 from modescope.pictures import number, numbers
 from modescope.profiles.hif import vertex_id
 from modescope.profiles.hypergraph import ClassHypergraph, Vertex, of_edges
-from modescope.profiles.membership import Membership
+from modescope.profiles.membership import Flags, Membership
 from modescope.profiles.result import NetworkProfile, ProfiledLayer
 from modescope.profiles.separation import STABLE, Measured
 from modescope.svd import Values
@@ -217,9 +217,9 @@ def _meaning(standardise: str) -> str:
     return f"Mean signals of the classes: {HOW.get(standardise, standardise)}."
 
 
-def _chosen(found: ClassHypergraph) -> tuple[list[int], Values]:
+def _chosen(found: ClassHypergraph) -> tuple[list[int], Flags]:
     """Incidences, the stable ones first and the strong ones first among these; without replicates all count as stable."""
-    stable = np.isnan(found.stability) | (found.stability >= STABLE)
+    stable: Flags = np.isnan(found.stability) | (found.stability >= STABLE)
     return np.lexsort((-found.weight, ~stable)).tolist(), stable
 
 

@@ -130,7 +130,7 @@ def _of_name(name: str) -> ModuleType:
         raise UsageError(f"model: {name} failed, {_line(error)}. --debug shows where.") from error
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """An error of the user's code in one line."""
     said = (str(error).splitlines() or [""])[0][:200]
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

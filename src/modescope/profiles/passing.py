@@ -86,7 +86,7 @@ def passes(
 ) -> Iterator[Passed]:
     """Run a network over a data set, and project every layer's raw output on its modes.
 
-    Memory is that of one batch. The network is given back as it was when the last batch was taken, and when the iterator is closed.
+    Memory is that of one batch. The network is given back as it was after every batch, before the caller gets it.
 
     Args:
         model: The network.
@@ -113,27 +113,27 @@ def passes(
         if place is not None:
             places[site.name] = place
 
-    with watched(model, sites, take) as begin:
-        start = 0
-        for batch in images.batches():
-            count = len(batch)
-            if not count:
-                continue
+    start = 0
+    for batch in images.batches():
+        count = len(batch)
+        if not count:
+            continue
+        signals.clear()
+        places.clear()
+        with watched(model, sites, take) as begin:  # not around the yield: the caller and other passes get the network as it was
             begin()
-            signals.clear()
-            places.clear()
             output = run(model, batch)
-            found = {name: value.double().cpu().numpy() for name, value in signals.items()}
-            for name, values in found.items():
-                _check(name, values, count, start)
-            labels = None if images.labels is None else images.labels[start : start + count]
-            if images.labels is not None and labels is not None and len(labels) < count:
-                raise UsageError(f"labels: expected one for each image, got {len(images.labels)} for more images than that.")
-            at = {name: value.cpu().numpy() for name, value in places.items()}
-            yield Passed(start, labels, found, at, _predicted(output, count), batch)
-            start += count
-            if progress is not None:
-                progress(task, start, images.count)
+        found = {name: value.double().cpu().numpy() for name, value in signals.items()}
+        for name, values in found.items():
+            _check(name, values, count, start)
+        labels = None if images.labels is None else images.labels[start : start + count]
+        if images.labels is not None and labels is not None and len(labels) < count:
+            raise UsageError(f"labels: expected one for each image, got {len(images.labels)} for more images than that.")
+        at = {name: value.cpu().numpy() for name, value in places.items()}
+        yield Passed(start, labels, found, at, _predicted(output, count), batch)
+        start += count
+        if progress is not None:
+            progress(task, start, images.count)
     if not start:
         raise UsageError("data: expected images, got none.")
     if images.labels is not None and start < len(images.labels):
