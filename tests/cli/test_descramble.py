@@ -145,8 +145,25 @@ def test_what_does_not_fit_is_said_with_its_shape(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, files: tuple[str, str]
 ) -> None:
     np.save(tmp_path / "narrow.npy", data()[:, :5])
-    assert f"{INPUTS} numbers a sample" in refused(capsys, 2, files[0], "--data", str(tmp_path / "narrow.npy"))
-    assert "no such layer" in refused(capsys, 2, files[0], "--layer", "fcc", "--data", files[1])
+    said = refused(capsys, 2, files[0], "--data", str(tmp_path / "narrow.npy"))
+    assert f"narrow.npy: fc.weight ({OUTPUTS}, {INPUTS}): " in said
+    assert f"{INPUTS} numbers a sample" in said
+    wrong = data()
+    wrong[7, 3] = wrong[9, 0] = np.nan
+    np.save(tmp_path / "nan.npy", wrong)
+    said = refused(capsys, 2, files[0], "--data", str(tmp_path / "nan.npy"))
+    assert f"nan.npy: fc.weight ({OUTPUTS}, {INPUTS}): expected finite inputs, got nan in row 7, column 3" in said
+    assert "first of 2" in said
+    assert f"{files[0]}: layer 'fcc': no such layer; did you mean 'fc'?" in refused(
+        capsys, 2, files[0], "--layer", "fcc", "--data", files[1]
+    )
+    assert "no such layer; it has fc.weight." in refused(capsys, 2, files[0], "--layer", "head", "--data", files[1])
+    said = refused(capsys, 2, files[0], "--layer", "fc.bias", "--data", files[1])
+    assert f"expected a weight matrix, got fc.bias ({OUTPUTS},): bias" in said
+    save_file({"w": np.ones(3)}, tmp_path / "row.safetensors")
+    assert "got 1 tensor and none" in refused(capsys, 2, str(tmp_path / "row.safetensors"), "--data", files[1])
+    said = refused(capsys, 2, files[0], "--data", files[1], "--difference", "grid", "--grid", "999999999999x9")
+    assert "at most 16,384 neurons" in said
     assert "--grid" in refused(capsys, 2, files[0], "--data", files[1], "--difference", "grid")
     assert "--grid" in refused(capsys, 2, files[0], "--data", files[1], "--grid", "4x6")
     assert "8x16" in refused(capsys, 2, files[0], "--data", files[1], "--difference", "grid", "--grid", "axb")
@@ -160,6 +177,11 @@ def test_what_is_read_is_not_written_over(capsys: pytest.CaptureFixture[str], fi
     assert "would be lost" in refused(capsys, 2, files[0], "--data", files[1], "--save", files[0])
     assert "would be lost" in refused(capsys, 2, files[0], "--data", files[1], "-o", files[0])
     assert Path(files[0]).read_bytes() == before
+    both = str(Path(files[0]).with_name("both.safetensors"))
+    assert "different files" in refused(capsys, 2, files[0], "--data", files[1], "--save", both, "--json", "-o", both)
+    twice = ["--criterion", "permutation", "--save", both, "--save-reordered", both]
+    assert "different files" in refused(capsys, 2, files[0], "--data", files[1], *twice)
+    assert not Path(both).exists()
 
 
 def test_choices_and_defaults_are_those_of_the_library() -> None:
@@ -226,15 +248,18 @@ def test_large_data_are_read_in_parts_with_progress_on_stderr(
     monkeypatch.setattr(_arrays, "WHOLE", 1000)
     monkeypatch.setattr(_arrays, "PIECE", 10_000)
     monkeypatch.setattr("modescope.descrambling.feeding.ENTRIES", 1000)
+    monkeypatch.setattr("modescope.cli._progress.SOON", 0.0)
     found = _arrays.samples(name, None)
     assert isinstance(found, _arrays.Rows if kind == "npz" else np.memmap)
     told = document(capsys, files[0], "--data", str(name))
     for name_of in ("a", "b", "s"):
         assert told["spectra"][name_of] == pytest.approx(expected["spectra"][name_of], rel=1e-7)  # type: ignore[index]
     assert _run(["descramble", files[0], "--data", str(name), *QUICK]) == 0
-    assert "% of the data, about" in capsys.readouterr().err
+    told_of = capsys.readouterr().err
+    assert " parts of the data, " in told_of
+    assert "1 of 7 readings and controls, " in told_of
     assert _run(["descramble", files[0], "--data", str(name), "--quiet", *QUICK]) == 0
-    assert "% of the data" not in capsys.readouterr().err
+    assert " of the data, " not in capsys.readouterr().err
 
 
 def test_an_archive_that_ends_early_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -363,7 +363,7 @@ def test_a_scale_near_the_end_of_float64_moves_no_rotation_and_beyond_is_refused
     for size in (1e-310, 1e300):
         with pytest.raises(UsageError, match=r"second moment B \(10, 10\).*another unit"):
             smoothest(size * second, smoothness)
-    with pytest.raises(UsageError, match=r"own matrix of the hidden data: .*another unit"):
+    with pytest.raises(UsageError, match=r"given matrix of the hidden data: .*another unit"):
         smoothest(1e200 * second, operators.of_matrix(1e100 * smoothness.matrix()))
 
 

@@ -123,12 +123,17 @@ def test_the_axis_is_that_of_what_is_not_turned() -> None:
         descramble(W, inputs=X, axis=turned.axis, **FEW)
 
 
-def test_samples_without_order_of_their_own_are_refused_and_few_are_named_with_the_remedy() -> None:
+def test_samples_without_order_of_their_own_are_refused_and_so_are_too_few_with_the_remedy() -> None:
     with pytest.raises(UsageError, match=r"weight: expected inputs that vary, got 30 samples of 24 numbers.*Pass more and other"):
         descramble(W, inputs=np.repeat(X[:1], 30, axis=0), **FEW)
-    said = descramble(W, inputs=X[:7], **FEW).cautions
-    assert any("7 samples for the 10 neurons of weight (10, 24)" in text and "Pass more samples" in text for text in said)
-    assert not any("Pass more samples" in text for text in descramble(W, inputs=X[:10], **FEW).cautions)
+    for side, least in (("left", 10), ("right", 24)):
+        said = rf"weight \(10, 24\): expected at least {least} samples for its {least} hidden neurons, got 7.*Pass more samples"
+        with pytest.raises(UsageError, match=said):
+            descramble(W, inputs=X[:7], side=side, **FEW)
+    assert descramble(W, inputs=X[:10], **FEW).rank == 10
+    few = descramble(W, moments=moments.of(X[:7]), **FEW)
+    assert few.rank == 7
+    assert any("rank" in text for text in few.cautions)
 
 
 @pytest.mark.parametrize(
@@ -203,3 +208,12 @@ def test_a_layer_of_a_sentence_encoder_is_descrambled_from_its_file_and_reordere
     ordered = replace(found, criterion="permutation", p=some).reordered(folder)
     assert ordered.difference.relative < 1e-9
     np.testing.assert_allclose(ordered.state[layer], some @ found.weight)
+
+
+def test_a_tall_layer_needs_no_more_samples_than_its_inputs_can_tell_apart() -> None:
+    """Hidden data of 6 inputs and a bias lie in 7 dimensions, whatever the number of neurons."""
+    rng = np.random.default_rng(14)
+    tall, samples = rng.standard_normal((30, 6)), rng.standard_normal((20, 6))
+    assert descramble(tall, inputs=samples[:7], bias=np.ones(30), readings=(), controls=()).rank == 7
+    with pytest.raises(UsageError, match="at least 7 samples for its 30 hidden neurons, got 5"):
+        descramble(tall, inputs=samples[:5], bias=np.ones(30), readings=(), controls=())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.linalg import circulant
-from scipy.stats import binom
+from scipy.stats import binom, ks_2samp
 
 from modescope.descrambling.fourier import (
     band_share,
@@ -204,3 +204,12 @@ def test_a_random_weight_shares_its_power_evenly() -> None:
 def test_what_cannot_be_read_is_refused(call, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         call()
+
+
+def test_the_null_of_a_tall_weight_is_that_of_rotations_of_all_its_rows() -> None:
+    """Frames of a few directions against whole rotations, 400 of each, by their distribution function."""
+    weight = np.random.default_rng(11).standard_normal((20, 5)) * np.geomspace(1, 0.1, 5)
+    drawn = concentration(weight, weight, cells=10, draws=400).null
+    rng = np.random.default_rng(12)
+    whole = [top_share(frame(rng, 20, 20) @ weight, cells=10) for _ in range(400)]
+    assert ks_2samp(drawn, whole).pvalue > 1e-3

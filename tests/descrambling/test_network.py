@@ -116,3 +116,14 @@ def test_what_cannot_be_ordered_says_why() -> None:
         last.reordered(model, inputs=iter([x]))
     with pytest.raises(UsageError, match="live module"):
         last.reordered({name: tensor.numpy() for name, tensor in model.state_dict().items()}, inputs=x)
+
+
+def test_a_network_that_ends_in_maps_of_channels_is_run_as_well() -> None:
+    torch.manual_seed(4)
+    model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Conv2d(6, 3, 3)).double().eval()
+    x = torch.randn(4, 2, 9, 9, dtype=torch.float64)
+    made = descramble(model, layer="0", inputs=x, **ONLY).reordered(model, inputs=x)
+    assert made.proof == "the network"
+    assert made.difference.relative < 1e-12
+    with pytest.raises(UsageError, match="inputs that the model runs on"):
+        descramble(model, layer="0", inputs=x, **ONLY).reordered(model, inputs=[x, x[:, :1]])

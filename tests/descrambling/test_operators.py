@@ -164,7 +164,7 @@ def test_a_matrix_of_ones_own_is_recognised_by_its_modes(m: int) -> None:
     found = operators.of_matrix(known.matrix())
     assert found.modes == pytest.approx(known.modes, abs=1e-11)
     assert found.a == pytest.approx(known.a, abs=1e-13)
-    assert (found.name, found.note) == ("own matrix", "")
+    assert (found.name, found.note) == ("given matrix", "")
 
 
 @pytest.mark.parametrize("name", ["periodic", "central", "fourier-second", "second"])

@@ -204,7 +204,7 @@ def test_other_criteria_stand_beside_controls_too(criterion: str) -> None:
 
 
 def test_ties_have_a_table_and_the_rank_a_mark() -> None:
-    few = planted(inputs=data(samples=9), difference="periodic")
+    few = planted(inputs=None, moments=of(data(samples=9)), difference="periodic")
     made = report(few)
     assert [row[2] for row in table(made, "Ties").rows if row[0] == "the operator"] == [2] * ((OUTPUTS - 1) // 2)
     assert few.rank == 9
@@ -235,7 +235,7 @@ def test_diagonal_criteria_have_a_page_without_operator_and_pairing() -> None:
     assert not any("modes of the operator" in title for title in maps(made))
     assert {"As stored: W", "Descrambled: P W", "2-D spectrum of P W", "Spectrogram of mode 0"} <= set(maps(made))
     assert any(note.startswith("No reading of pairing") for note in notes(made, "caution"))
-    assert any(note.startswith("No reading of fourier, a part of it: a ridge") for note in notes(made, "caution"))
+    assert any(note.startswith("A part of the reading fourier is missing: a ridge") for note in notes(made, "caution"))
 
 
 def test_turned_inputs_are_read_along_the_outputs() -> None:

@@ -10,6 +10,8 @@ from modescope.descrambling.fits import read_modes
 from modescope.descrambling.random_modes import random_modes
 from modescope.descrambling.wiretaps import left
 from modescope.errors import UsageError
+from modescope.laws.haar_frames import frame
+from modescope.seeds import generator
 
 N = 24
 
@@ -68,8 +70,24 @@ def test_random_modes_keep_the_singular_values_and_are_drawn_once_per_seed() -> 
         assert np.diag(modes @ DATA.second @ modes.T).argmax() == 0
     assert np.array_equal(drawn, random_modes(weight, DATA, count=5, bias=np.ones(5), draws=3, seed=7))
     assert not np.array_equal(drawn, random_modes(weight, DATA, count=5, bias=np.ones(5), draws=3, seed=8))
-    tall = np.random.default_rng(5).standard_normal((N + 4, N))
-    assert random_modes(tall, DATA, count=2, draws=2).shape == (2, 2, N)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("shape", [(30, 10), (10, 30), (12, 12)])
+def test_random_modes_are_those_of_the_whole_hidden_space(shape: tuple[int, int], centred: bool) -> None:
+    """The slow twin forms every random weight, with all its rows; a tall one has no more than n + 1 components."""
+    rng = np.random.default_rng(5)
+    weight, bias = rng.standard_normal(shape), rng.standard_normal(shape[0])
+    known = moments.of(rng.standard_normal((200, shape[1])) @ rng.standard_normal((shape[1], shape[1])) + 2)
+    drawn = random_modes(weight, known, count=shape[0], bias=bias, centred=centred, draws=3, seed=7)
+    u, s, _ = np.linalg.svd(weight, full_matrices=False)
+    basis, again = np.linalg.eigh(known.covariance)[1], generator(7, "random modes")
+    for modes in drawn:
+        whole = (u * s) @ frame(again, s.size, shape[1]) @ basis.T
+        there = leading(whole, known, min(shape[0], shape[1] + 1), bias, centred=centred)
+        signs = np.sign((modes[: there.shape[0]] * there).sum(1, keepdims=True))
+        np.testing.assert_allclose(modes[: there.shape[0]] * signs, there, atol=1e-6)
+        assert not np.abs(modes[there.shape[0] :]).max(initial=0.0)
 
 
 def test_the_bias_and_the_mean_enter_as_in_the_result() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from descrambling_cases import BAND, INPUTS, OUTPUTS, STEP, data, planted, weight
-from modescope.descrambling import READINGS, descramble
+from modescope.descrambling import READINGS, descramble, readings
 from modescope.descrambling.operators import forward_difference
 from modescope.moments import of
 
@@ -91,3 +91,23 @@ def test_the_curve_of_sorted_gains_is_that_of_centred_data_where_they_are_centre
     same = descramble(weight(), moments=of(data()), centred=True, **kinds).readings["fourier"][2]
     np.testing.assert_allclose(centred.power, same.power, rtol=1e-6)
     assert around.power[0] > 10 * centred.power[0]
+
+
+def test_a_null_that_takes_minutes_is_a_sentence_with_a_remedy_and_the_rest_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = OUTPUTS**2 * (OUTPUTS + INPUTS)
+    monkeypatch.setattr(readings, "WORK", 150.5 * each)
+    share, found, predicted = descramble(weight(), inputs=data(), readings="fourier", controls=()).readings["fourier"]
+    assert share.endswith(
+        f"takes 199 random rotations of a weight of {OUTPUTS} x {INPUTS}, minutes of work; ask for 150 draws or fewer"
+    )
+    assert not isinstance(found, str)
+    assert not isinstance(predicted, str)
+    fewer = descramble(weight(), inputs=data(), readings=("fourier", "modes"), controls=(), draws=150).readings
+    assert not isinstance(fewer["fourier"][0], str)
+    assert not isinstance(fewer["modes"], str)
+    monkeypatch.setattr(readings, "WORK", 18.5 * each)
+    made = descramble(weight(), inputs=data(), readings=("fourier", "modes"), controls=())
+    assert "take a part of the layer" in made.readings["fourier"][0]
+    assert "fits.read_modes" in made.readings["modes"]
+    assert "minutes of work" in made._repr_html_()
+    assert "minutes of work" in str(made.to_dict())

@@ -4,10 +4,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from modescope.scanning import Progress
+
+MOMENT = 2.0  # seconds of a task after which lines begin to tell of it
+
+SOON = 5.0  # seconds between two lines
 
 
 @contextmanager
@@ -56,8 +62,8 @@ def _lines() -> "Callable[[Progress], None]":
 
 
 @contextmanager
-def counted(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A callback for data that are read in parts: how many are done, and of all where that is known; None when `quiet`."""
+def counted(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """A callback for steps: what they are, how many are done, and of all where that is known; None when `quiet`."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
@@ -65,22 +71,63 @@ def counted(*, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("parts of the data"), TimeRemainingColumn())
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[what]}"), TimeRemainingColumn())
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task("", total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+            task = bars.add_task("", total=None, what="")
+            yield lambda what, done, total: bars.update(task, completed=done, total=total, what=what)
     else:
         yield _parts()
 
 
-def _parts() -> Callable[[int, int | None], None]:
-    started, said = monotonic(), [0]
+def _parts() -> Callable[[str, int, int | None], None]:
+    started = said = monotonic()
 
-    def update(done: int, total: int | None) -> None:
-        tenth = int(10 * done / total) if total else 0
-        if total and tenth > said[0] and done < total:
-            said[0] = tenth
-            left = (monotonic() - started) * (total - done) / done
-            print(f"{10 * tenth}% of the data, about {left:.0f} s left", file=sys.stderr)
+    def update(what: str, done: int, total: int | None) -> None:
+        nonlocal said
+        now = monotonic()
+        if total and done < total and now - said >= SOON:
+            said = now
+            print(f"{done} of {total} {what}, {now - started:.0f} s", file=sys.stderr)
+
+    return update
+
+
+@contextmanager
+def tasks(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """A callback for work of several kinds: what is done, how much of it, and of all where that is known; None when `quiet`."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
+        with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+            known: dict[str, TaskID] = {}
+
+            def update(name: str, done: int, total: int | None) -> None:
+                if name not in known or (total is not None and done < (bars.tasks[known[name]].completed or 0)):
+                    known[name] = bars.add_task(name, total=total)
+                bars.update(known[name], completed=done, total=total)
+
+            yield update
+    else:
+        yield _tasks()
+
+
+def _tasks() -> Callable[[str, int, int | None], None]:
+    """A line per tenth of what takes longer than a moment; a task begins where the one before it ends."""
+    now: dict[str, Any] = {"name": None, "seen": monotonic()}
+
+    def update(name: str, done: int, total: int | None) -> None:
+        if name != now["name"] or done < now["done"]:
+            now.update(name=name, started=now["seen"], tenth=0)
+        now.update(done=done, seen=monotonic())
+        tenth, taken = (int(10 * done / total) if total else 0), now["seen"] - now["started"]
+        if total and tenth > now["tenth"] and done < total:
+            now["tenth"] = tenth
+            if taken >= MOMENT:
+                print(f"{name}: {10 * tenth}%, about {taken * (total - done) / done:.0f} s left", file=sys.stderr)
 
     return update

@@ -124,6 +124,7 @@ def command(
     from modescope.descrambling import descramble
     from modescope.descrambling.arrays import SUFFIX
     from modescope.descrambling.document import document
+    from modescope.descrambling.feeding import UnfitDataError
     from modescope.errors import UsageError
     from modescope.render._plain import plain
 
@@ -134,21 +135,27 @@ def command(
     for word, file in (("--save", save), ("--save-reordered", save_reordered)):
         if file is not None and file.suffix != SUFFIX:
             raise UsageError(f"{word}: expected a file that ends in {SUFFIX}, got {str(file)!r}.")
+    named = [file.resolve() for file in (output, save, save_reordered) if file is not None]
+    if len(set(named)) < len(named) and not (matrices and save_reordered is None):
+        raise UsageError("-o, --save, --save-reordered: expected different files, as one would replace the other.")
     if no_bias and bias is not None:
         raise UsageError("--bias: expected without --no-bias.")
     _reorders(save_reordered, wiring, options["criterion"])
     with counted(quiet=quiet) as update:
-        result = descramble(
-            path,
-            inputs=None if data is None else _arrays.samples(data, data_key),
-            moments=None if moments is None else _arrays.moments(moments),
-            difference=_operator(difference, grid, operator),
-            bias=not no_bias if bias is None else _arrays.array(bias),
-            readings=_names(readings),
-            controls=_names(controls),
-            progress=update,
-            **options,
-        )
+        try:
+            result = descramble(
+                path,
+                inputs=None if data is None else _arrays.samples(data, data_key),
+                moments=None if moments is None else _arrays.moments(moments),
+                difference=_operator(difference, grid, operator),
+                bias=not no_bias if bias is None else _arrays.array(bias),
+                readings=_names(readings),
+                controls=_names(controls),
+                progress=update,
+                **options,
+            )
+        except UnfitDataError as error:
+            raise UsageError(f"{data if moments is None else moments}: {error}") from error
     if save is not None:
         result.save(save)
     if save_reordered is not None:

@@ -77,7 +77,7 @@ def descramble(
         controls: Some of "untrained", "isotropic", "shuffled", "scrambled", "bootstrap". The bootstrap asks for inputs.
         draws: Of the nulls that readings stand beside; 99 or more for the modes, 19 or more for other readings with a null.
         seed: Of all draws.
-        progress: Called while data are read, with the number of parts that are done, and of all or None.
+        progress: Told what is counted (parts of the data, then readings and controls), how many are done, and of all or None.
 
     Returns:
         `Descrambling`. Where a reading or a control does not exist, a sentence stands in its place.
@@ -106,6 +106,8 @@ def descramble(
     hidden: Hidden | str = _hidden(found, side, inputs, seed, wanted="bootstrap" in controls and not diagonal)
     keep = hidden if isinstance(hidden, Hidden) else None
     known = None if diagonal else fed(source, found, inputs, moments, hidden=keep, progress=progress)
+    if known is not None and inputs is not None:
+        _enough(found, known, side)
     space = Space(oriented(found.weight, side)) if diagonal else _space(found, known, side, difference, centred=centred)
     solved = CRITERIA[criterion](space, seed)
     view = solved.p @ space.shown
@@ -138,18 +140,37 @@ def descramble(
         "draws": draws,
         "seed": seed,
     }
-    return _result(turned, known_axis=axis is not None, options=options, readings=readings, controls=controls, hidden=hidden)
+    made = _made(turned, readings, controls, hidden, progress)
+    return _result(turned, made, known_axis=axis is not None, options=options)
 
 
-def _result(
-    turned: Turned,
-    *,
-    known_axis: bool,
-    options: dict[str, Any],
-    readings: Sequence[str],
-    controls: Sequence[str],
-    hidden: Hidden | str,
-) -> Descrambling:
+def _enough(found: Given, known: Moments, side: str) -> None:
+    """Whether samples reach every direction that the hidden data can have."""
+    outputs, inputs = found.weight.shape
+    size = outputs if side == "left" else inputs
+    least = min(outputs, inputs + 1) if side == "left" else inputs
+    if known.count < least:
+        raise UsageError(
+            f"{found.name} {found.weight.shape}: expected at least {least} samples for its {size} hidden neurons, got {known.count}, "
+            f"which leave {size - known.count} directions to chance. Pass more samples, several times as many to tell components "
+            "apart; with their moments in place of inputs any number is taken, and the rank reported."
+        )
+
+
+def _made(
+    turned: Turned, readings: Sequence[str], controls: Sequence[str], hidden: Hidden | str, progress: Progress | None
+) -> dict[str, Any]:
+    """Readings and controls by name, one after the other."""
+    made: dict[str, Any] = {}
+    every = len(readings) + len(controls)
+    for name in (*readings, *controls):
+        made |= read(turned, (name,)) if name in readings else control(turned, (name,), hidden)
+        if progress is not None:
+            progress("readings and controls", len(made), every)
+    return made
+
+
+def _result(turned: Turned, made: dict[str, Any], *, known_axis: bool, options: dict[str, Any]) -> Descrambling:
     found, solved, on_left = turned.found, turned.solved, turned.side == "left"
     operator, rotation = turned.space.operator, solved.rotation
     none = np.empty(0)
@@ -171,8 +192,8 @@ def _result(
         ties=((), ()) if operator is None or rotation is None else (operator.ties, rotation.ties),
         objective=solved.reached,
         axis=turned.axis if known_axis else None,
-        readings=read(turned, readings),
-        controls=control(turned, controls, hidden),
+        readings={name: made[name] for name in options["readings"]},
+        controls={name: made[name] for name in options["controls"]},
         cautions=_cautions(turned),
         source=found.source,
         options=options,
@@ -186,18 +207,12 @@ def _cautions(turned: Turned) -> tuple[str, ...]:
     if moments is None or rotation is None:
         return tuple(said)
     assert turned.space.second is not None
-    found, size = turned.found, rotation.b.size
+    found = turned.found
     mean = moments.mean
     if turned.side == "left":
         mean = found.weight @ mean + (0.0 if found.bias is None else found.bias)
-    few = moments.count < size
-    if few:
-        said.append(
-            f"{moments.count} samples for the {size} neurons of {found.name} {found.weight.shape}: {size} or more are needed "
-            "to know all directions, and several times as many to tell them apart. Pass more samples."
-        )
     dominance = None if turned.centred else mean_dominance(turned.space.second, mean)
-    said += cautions(rotation, samples=0 if few else moments.count, dominance=dominance)
+    said += cautions(rotation, samples=moments.count, dominance=dominance)
     if found.patches:
         said.append("Positions of one input count as samples, though they are not independent: nulls and bootstrap take them so.")
     return tuple(said)
@@ -229,7 +244,7 @@ def _drawn(draws: Any, seed: Any, readings: Sequence[str]) -> tuple[int, int]:
         asking = [name for name in readings if LEAST[name] > draws]
         raise UsageError(
             f"draws: expected {max(least, 1)} or more, got {draws}; fewer cannot show that anything is no accident. "
-            + (f"Leave out the readings {', '.join(asking)}, or draw more." if asking else "Draw more.")
+            + (f"Leave out the readings {', '.join(asking)}, or draw more." if asking and draws > 0 else "Draw more.")
         )
     return draws, seed
 

@@ -21,7 +21,12 @@ BLOCKS = 32  # into which more of them are dealt
 NEURONS = 1024  # hidden neurons up to which there is a bootstrap: it takes 50 eigendecompositions
 ENTRIES = 1 << 20  # of an array that go in at once
 
-Progress = Callable[[int, int | None], None]
+Progress = Callable[[str, int, int | None], None]
+PARTS = "parts of the data"
+
+
+class UnfitDataError(UsageError):
+    """Inputs or moments do not fit the layer; who read them from a file adds its name."""
 
 
 class Hidden:
@@ -90,13 +95,28 @@ def fed(
         inputs: Of the network where the source is a module; otherwise of the layer: an array (N, n), or an iterable of such.
         moments: Of the inputs of the layer, in place of these, or their arrays by name.
         hidden: Also takes the inputs in.
-        progress: Called with the number of chunks or batches that are done, and of all where that is known.
+        progress: Told what is counted, the number of chunks or batches that are done, and of all where that is known.
 
     Raises:
-        UsageError: Both or unfit: wrong shapes, entries that are not finite, samples that do not vary.
+        UsageError: Both.
+        UnfitDataError: They are unfit: wrong shapes, entries that are not finite, samples that do not vary.
     """
     if inputs is not None and moments is not None:
         raise UsageError("descramble: expected inputs or moments, got both. Leave one of them out.")
+    try:
+        return _known(source, found, inputs, moments, hidden, progress)
+    except UsageError as error:
+        raise UnfitDataError(str(error)) from error
+
+
+def _known(
+    source: Any,
+    found: Given,
+    inputs: Any,
+    moments: Moments | Mapping[str, Any] | None,
+    hidden: Hidden | None,
+    progress: Progress | None,
+) -> Moments | None:
     if inputs is not None:
         moments = _live(source, found, inputs, hidden, progress) if is_module(source) else _summed(found, inputs, hidden, progress)
     if moments is None:
@@ -129,8 +149,10 @@ def _stored(found: Mapping[str, Any]) -> Moments:
 def _live(source: Any, found: Given, inputs: Any, hidden: Hidden | None, progress: Progress | None) -> Moments:
     from modescope import activations
 
+    told = None if progress is None else lambda done, total: progress(PARTS, done, total)
+
     def measured() -> Moments:
-        return activations.moments(source, found.module, inputs, patches=found.patches, progress=progress)
+        return activations.moments(source, found.module, inputs, patches=found.patches, progress=told)
 
     if hidden is None:
         return measured()
@@ -157,14 +179,17 @@ class _Tap:
 def _summed(found: Given, inputs: Any, hidden: Hidden | None, progress: Progress | None) -> Moments:
     running = Running()
     total, chunks = _chunks(found, inputs)
+    rows = 0
     for done, (name, chunk) in enumerate(chunks, 1):
         if chunk.ndim == 2:
             _sized(found, chunk.shape[1], f"{name} {chunk.shape}", transposed=chunk.shape[0] == found.weight.shape[1])
+            _finite(found, chunk, rows)
+            rows += chunk.shape[0]
         running.add(chunk, name)
         if hidden is not None and len(chunk):
             hidden.add(chunk)
         if progress is not None:
-            progress(done, total)
+            progress(PARTS, done, total)
     return running.value()
 
 
@@ -190,6 +215,18 @@ def _chunks(found: Given, inputs: Any) -> tuple[int | None, Iterator[tuple[str, 
 def _plain(data: Any) -> Any:
     """A tensor of torch as an array."""
     return data.detach().cpu().numpy() if hasattr(data, "detach") else data
+
+
+def _finite(found: Given, chunk: Array, before: int) -> None:
+    """Refuse what is not finite with its place: `before` rows came before these."""
+    if chunk.dtype.kind != "f" or np.isfinite(chunk).all():
+        return
+    bad = ~np.isfinite(chunk)
+    row, column = (int(at[0]) for at in np.nonzero(bad))
+    raise UsageError(
+        f"{found.name} {found.weight.shape}: expected finite inputs, got {chunk[row, column]} in row {before + row}, column "
+        f"{column}, counted from 0, the first of {int(bad.sum()):,}. Leave such samples out."
+    )
 
 
 def _sized(found: Given, size: int, what: str, *, transposed: bool = False) -> None:

@@ -148,7 +148,7 @@ def concentration(
         raise UsageError(f"concentration: expected draws of 1 or more, got {draws}.")
     count = _cells(raw, cells)
     rng = generator(seed, "concentration")
-    core = np.linalg.qr(raw, mode="r")  # (k, n): a random rotation of the weight is a random frame of k directions times this
+    core = np.asarray(np.linalg.qr(raw, mode="r"))  # (k, n): a random rotation of the weight is a random frame times this
     null = np.sort([_share(frame(rng, core.shape[0], raw.shape[0]).T @ core, count) for _ in range(draws)])
     reached = _share(view, count)
     p = as_high(null, reached)
@@ -285,6 +285,6 @@ def _said(reached: float, null: Values, p: float, untrained: float | None) -> st
     beside = (
         "that is the work of the criterion until an untrained control is seen to reach less"
         if untrained is None
-        else f"an untrained weight, descrambled alike, reaches {untrained:.2f}"
+        else f"of that the criterion alone does a part: an untrained weight, descrambled alike, reaches {untrained:.2f}"
     )
     return f"{reached:.2f} of the power, where {random} (p = {p:.2g}); {beside}"

@@ -142,7 +142,19 @@ def _run(model: Any, inputs: Any) -> Callable[[], Array]:
     """Runs the network as it answers, in evaluation mode and without gradients, on all of the inputs."""
     from modescope.activations import collect
 
-    return lambda: collect(model, "", inputs, what="preactivation")["", "preactivation"]
+    def run(axis: int | None = None) -> Array:
+        return collect(model, "", inputs, what="preactivation", axis=axis)["", "preactivation"]
+
+    def tried() -> Array:
+        try:
+            return run()
+        except UsageError as error:
+            try:
+                return run(axis=1)  # a network that ends in maps of channels does not say where they are
+            except UsageError:
+                raise error from None
+
+    return tried
 
 
 def _meeting(wiring: Wiring, plan: Reordering, seed: int) -> Callable[[reordering.State], Array]:

@@ -29,6 +29,7 @@ from modescope.svd import Values
 
 SAME = 1e-10  # gap of the singular values of D, relative to the largest, below which they are equal where D is decomposed
 SUMS = 1e-12  # the same for sums of two cosines, which are known to rounding
+NEURONS = 1 << 14  # of a grid: its modes take 2 GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,10 +189,12 @@ def grid(rows: int, columns: int, /) -> Smoothness:
         columns: At least 1.
 
     Raises:
-        UsageError: One of them is below 1.
+        UsageError: One of them is below 1, or they are more than 16,384 neurons.
     """
     _size(rows)
     _size(columns)
+    if rows * columns > NEURONS:
+        raise UsageError(f"grid: expected at most {NEURONS:,} neurons, got {rows} x {columns}.")
     down, across = (4 * np.sin(np.pi * np.arange(n) / (2 * n)) ** 2 for n in (rows, columns))
     sums = (down[:, None] + across).ravel()
     # Sums that are equal on paper differ by rounding: the order inside a group is that of the two indices.
@@ -204,13 +207,13 @@ def grid(rows: int, columns: int, /) -> Smoothness:
     a = sums[order]
     for start, stop in ties:
         a[start:stop] = a[start]
-    note = f"{len(ties)} groups of modes of the grid cost the same and are ordered by convention" if ties else ""
+    note = "modes of the grid that cost the same are ordered by convention" if ties else ""
     return Smoothness(
         f"grid {rows} x {columns}", a, modes, ties, partial(_grid, rows, columns), note, partial(_dct_grid, (rows, columns), order)
     )
 
 
-def of_matrix(d: ArrayLike, /, *, name: str = "own matrix", note: str = "") -> Smoothness:
+def of_matrix(d: ArrayLike, /, *, name: str = "given matrix", note: str = "") -> Smoothness:
     """An operator of your own.
 
     Args:
@@ -225,7 +228,7 @@ def of_matrix(d: ArrayLike, /, *, name: str = "own matrix", note: str = "") -> S
     if note or not found.ties:
         return found
     null = f"{found.nullity} modes cost nothing" if found.nullity > 1 else ""
-    tied = f"{len(found.ties)} groups of modes cost the same and are ordered by convention"
+    tied = "modes that cost the same are ordered by convention"
     return Smoothness(found.name, found.a, found.modes, found.ties, found.matrix, f"{null}; {tied}" if null else tied)
 
 

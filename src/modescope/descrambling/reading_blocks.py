@@ -65,7 +65,7 @@ def _fourier(result: Descrambling, name: str, found: Sequence[Any]) -> Iterator[
         if isinstance(item, Concentration):
             yield from _concentration(item)
         elif isinstance(item, str):
-            yield from reading(result, f"{name}, a part of it", item)
+            yield Note(f"A part of the reading {name} is missing: {item}.", "caution")
     if found_ridge is not None:
         yield _ridge(result, found_ridge, predicted)
 
@@ -175,7 +175,7 @@ def _filter(found: FilterReading) -> Iterator[Block]:
     )
     yield Table(
         "Kinds of filter",
-        ("kind", "score", "from", "to", "random, 95 %", "p", "untrained"),
+        ("kind", "score", f"from ({gain.unit})", f"to ({gain.unit})", "random, 95 %", "p", "untrained"),
         tuple(
             (
                 one.kind,
@@ -191,8 +191,8 @@ def _filter(found: FilterReading) -> Iterator[Block]:
         about=(
             "Template, the best first.",
             "Share of the gain's variation that it explains.",
-            f"Edge, in {gain.unit}.",
-            f"Edge, in {gain.unit}.",
+            "Lower edge.",
+            "Upper edge.",
             "What one random weight in twenty exceeds.",
             "Probability that a random weight is matched as well.",
             "Score of untrained weights.",

@@ -19,7 +19,7 @@ from modescope.descrambling.turned import Turned
 from modescope.errors import UsageError
 from modescope.svd import Values
 
-WORK = 4e11  # multiply-adds of a null, some two minutes of one core
+WORK = 4e11  # multiply-adds of a null, some minute of one core
 LEADING = 5  # modes that curves are fitted to, and that have a spectrogram
 ENOUGH = math.ceil(1 / LEVEL) - 1  # draws with which one p-value can reach the level
 UNKNOWN = "random directions stand for the null, which knows nothing of what the data do to random weights"
@@ -91,10 +91,22 @@ def read(turned: Turned, names: Sequence[str], /) -> dict[str, Any]:
     return found
 
 
+def _dear(name: str, turned: Turned, shape: tuple[int, ...], what: str) -> str:
+    """Why a null takes too long, and what to do; empty where it does not."""
+    rows, columns = shape
+    each = min(rows, columns) ** 2 * (rows + columns)
+    if turned.draws * each <= WORK:
+        return ""
+    most = int(WORK / each)
+    remedy = f"ask for {most} draws or fewer" if most >= LEAST[name] else "take a part of the layer"
+    return f"its null takes {turned.draws} random {what} of {rows} x {columns}, minutes of work; {remedy}"
+
+
 def _fourier(turned: Turned) -> Any:
     before = turned.before
     untrained = None if before is None else before[1].p @ before[0].shown
-    share = concentration(turned.space.shown, turned.view, untrained=untrained, draws=turned.draws, seed=turned.seed)
+    share: Any = _dear("fourier", turned, turned.space.shown.shape, "rotations of a weight")
+    share = share or concentration(turned.space.shown, turned.view, untrained=untrained, draws=turned.draws, seed=turned.seed)
     operator, rotation = turned.space.operator, turned.solved.rotation
     if operator is None or rotation is None:
         return share, "a ridge lies along the modes of an operator, which a diagonal criterion has none of"
@@ -115,12 +127,8 @@ def _modes(turned: Turned) -> Any:
         found = read_modes(modes, axis=turned.axis, draws=turned.draws, seed=turned.seed)
         return found if turned.side != "joint" else tuple(replace(one, status=f"{one.status}; {UNKNOWN}") for one in found)
     assert turned.moments is not None
-    rows, columns = turned.found.weight.shape
-    if turned.draws * min(rows, columns) ** 2 * (rows + columns) > WORK:
-        raise UsageError(
-            f"modes: the null takes {turned.draws} random weights of {rows} x {columns}, minutes of work; ask for {LEAST['modes']} "
-            "draws, or fit the right singular vectors of the weight by fits.read_modes, whose null asks for no data"
-        )
+    if dear := _dear("modes", turned, turned.found.weight.shape, "weights"):
+        raise UsageError(f"{dear}, or fit the right singular vectors of the weight by fits.read_modes, whose null asks for no data")
     beside = random_modes(
         turned.found.weight,
         turned.moments,
@@ -161,7 +169,7 @@ def _spectrogram(turned: Turned) -> Spectrogram:
 
 def _gram(turned: Turned) -> Gram:
     weight = turned.found.weight
-    kept = "W^T W" if turned.side == "left" else "W W^T"
+    kept = "Wᵀ W" if turned.side == "left" else "W Wᵀ"
     status = f"{kept} is the same before and after: no basis of the hidden space changes it"
     return Gram(row_gram(weight), column_gram(weight), row_gram(turned.view), status)
 

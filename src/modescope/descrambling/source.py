@@ -60,7 +60,7 @@ def given(source: Any, layer: str | None, bias: Any, /) -> Given:
     operand = matrix.read()
     if not isinstance(operand, np.ndarray):
         raise UsageError(f"{matrix}: expected a plain matrix or convolution; products and groups are not descrambled. Take a part.")
-    weight = _real(operand, str(matrix), 2)
+    weight = _real(operand, str(matrix) if checkpoint.path is None else f"{checkpoint.path}: {matrix}", 2)
     beside = _beside(checkpoint, matrix, weight.shape[0]) if bias is True else None if bias is False else bias
     name = matrix.tensor if matrix.view in WHOLE else f"{matrix.tensor} {matrix.view}"
     said = measuring.source(checkpoint, hashed=True)
@@ -94,20 +94,34 @@ def before_training(untrained: Any, found: Given, layer: str | None, /) -> Given
 
 
 def _found(checkpoint: Checkpoint, layer: str | None) -> Matrix:
-    known = [item for item in matrices(checkpoint.tensors) if isinstance(item, Matrix)]
+    every = list(matrices(checkpoint.tensors))
+    known = [item for item in every if isinstance(item, Matrix)]
+    where = "" if checkpoint.path is None else f"{checkpoint.path}: "
+    listed = f"{', '.join(matrix.tensor for matrix in known[:8])}{', ...' if len(known) > 8 else ''}"
+    if not known:
+        there = f"{len(every)} tensor{'s' if len(every) != 1 else ''}"
+        raise UsageError(f"{where}expected a weight with rows and columns, got {there} and none that has them.")
     if layer is None:
         if len(known) == 1:
             return known[0]
-        names = ", ".join(matrix.tensor for matrix in known[:8])
-        raise UsageError(f"layer: expected the name of one of {len(known)} layers: {names}{', ...' if len(known) > 8 else ''}.")
+        raise UsageError(f"layer: expected the name of one of {len(known)} layers: {listed}.")
     fits = [matrix for matrix in known if layer in _names(matrix)]
     if len(fits) == 1:
         return fits[0]
     if fits:
         views = ", ".join(repr(f"{matrix.tensor} {matrix.view}") for matrix in fits[:8])
         raise UsageError(f"layer {layer!r}: expected one matrix, got {len(fits)}: {views}.")
-    close = get_close_matches(layer, [name for matrix in known for name in _names(matrix)], n=3)
-    raise UsageError(f"layer {layer!r}: no such layer{'; did you mean ' + ' or '.join(map(repr, close)) if close else ''}.")
+    for left in every:
+        if not isinstance(left, Matrix) and layer in (left.name, left.name.rpartition(".")[0]):
+            raise UsageError(f"{where}layer {layer!r}: expected a weight matrix, got {left.name} {left.shape}: {left.reason}.")
+    close = get_close_matches(layer, dict.fromkeys(name for matrix in known for name in _said(matrix)), n=3)
+    remedy = f"did you mean {' or '.join(map(repr, close))}?" if close else f"it has {listed}."
+    raise UsageError(f"{where}layer {layer!r}: no such layer; {remedy}")
+
+
+def _said(matrix: Matrix) -> tuple[str, ...]:
+    """Names by which a user would call it."""
+    return _names(matrix)[: 2 if matrix.view in WHOLE else 3]
 
 
 def _names(matrix: Matrix) -> tuple[str, ...]:
@@ -140,5 +154,7 @@ def _real(array: Any, name: str, axes: int) -> Values:
     values: Values = found.astype(np.float64)
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
-        raise UsageError(f"{name} {values.shape}: expected finite numbers, got {bad} of {values.size} entries that are not.")
+        raise UsageError(
+            f"{name} {values.shape}: expected finite numbers, got {bad} of {values.size} entries that are not. Pass another."
+        )
     return values

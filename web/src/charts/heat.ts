@@ -31,7 +31,7 @@ export function heatmap(block: Heatmap, palette: Palette, width: number, height:
   const tints = colours(series, ink);
   const top = EDGES.top + (series.length ? LEGEND : 0);
   const across = named(block.x, xs, block.x_range, block.x_names, palette, Math.max(2, Math.floor((width - left - EDGES.right) / 70)), "x", block.values[0]?.length ?? 0);
-  const down = named(block.y, ys, block.y_range, block.y_names, palette, Math.max(2, Math.floor((height - top - EDGES.bottom) / 26)), "y", block.values.length);
+  const down = named(block.y, ys, block.y_range, block.y_names, palette, Math.max(2, Math.floor((height - top - EDGES.bottom) / (block.y_names?.length ? 16 : 26))), "y", block.values.length);
   return {
     ...base(palette),
     tooltip: { show: false },
