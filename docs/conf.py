@@ -26,7 +26,10 @@ napoleon_use_ivar = True
 maximum_signature_line_length = 100
 
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!modescope).*")]  # the names of other libraries have no page here
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!modescope).*"),  # the names of other libraries have no page here
+    ("py:.*", r"modescope\.profiles\.hypergraph\.[VE]|modescope\.measures\.bulk\.Result"),  # variables; numbers of a measure
+]
 
 html_theme = "furo"
 html_title = f"Modescope {version}"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import modescope as ms
+from modescope.profiles.factories import weighted
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
@@ -32,6 +33,7 @@ def main() -> None:
             ms.compare(*_history(Path())).report().save("compare.html")
             ms.graph("digits.safetensors").report().save("graph.html")
             _band_pass().save("descramble.html")
+            _profiled().save("profile.html")
         page = (folder / "report.html").as_uri()
         _taken(chromium, page, "overview", height=760)
         _taken(chromium, f"{page}#layer=8.weight", "layer", height=1330)
@@ -40,6 +42,7 @@ def main() -> None:
         _taken(chromium, (folder / "graph.html").as_uri(), "graph", height=1100, card="Spectral graph")
         for name, section in (("descramble", "The weights before and after"), ("descramble-spectrum", "Two-dimensional spectrum")):
             _taken(chromium, (folder / "descramble.html").as_uri(), name, height=3000, section=section)
+        _taken(chromium, f"{(folder / 'profile.html').as_uri()}#layer=8", "profile", height=3000, section="Mode 0")
         with _served(folder) as address:
             _taken(chromium, address, "runs", height=560)
             _taken(chromium, address, "training", height=1330, click="digits training")
@@ -65,6 +68,20 @@ def _band_pass() -> ms.Descrambling:
     weight = rng.standard_normal((48, 10)) @ band + 0.05 * rng.standard_normal((48, 128))
     inputs = rng.standard_normal((2000, 128))
     return ms.descramble(weight, inputs=inputs, axis="0:0.008:us", readings=("fourier",), controls=())
+
+
+def _profiled() -> ms.NetworkProfile:
+    """The network that ships, on all digits; the settings of the how-to but for the number of images."""
+    from sklearn.datasets import load_digits
+    from torch import nn
+
+    first = [nn.Conv2d(1, 32, 5, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    second = [nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)]
+    network = nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(1024, 64), nn.ReLU(), nn.Linear(64, 10))
+    weighted(network, "digits.safetensors")
+    images, labels = load_digits(return_X_y=True)
+    images = (images / 16).astype("float32").reshape(-1, 1, 8, 8)
+    return ms.profile(network, images, labels=labels, untrained="epoch-00.safetensors", shown=1, truncation=False)
 
 
 def _history(folder: Path) -> list[Path]:

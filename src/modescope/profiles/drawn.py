@@ -12,13 +12,12 @@ from modescope.profiles.exemplars import Shot, pixels
 from modescope.profiles.features import Feature
 from modescope.profiles.result import NetworkProfile, ProfiledLayer
 
-BYTES = 3_000_000  # of all pictures of a page before they are packed, which photographs hardly are, and written as text, 4 / 3
+BYTES = 3_400_000  # of all pictures of a page before they are packed, which photographs hardly are, and written as text, 4 / 3
 LEAST, MOST = 12, 96  # pixels of the longer side of a picture
 ROOM = 64  # pixels that the longer side is enlarged to, so that small pictures are seen in a text as well
 COLUMNS = 3
 COLOURED = 3
 NAMED = 9  # images that a caption names
-SIGNS = {1: "+", -1: "−"}
 ENDS = {"top": "largest", "bottom": "smallest"}
 
 
@@ -39,14 +38,14 @@ def made(layer: ProfiledLayer, mode: int, most: int, /) -> Iterator[Image]:
     if not features:
         return
     shown = [reduced(pixels(_flat(one.image), low, width), most) for one in features]
-    scores = ", ".join(f"{SIGNS[one.sign]} {one.score:.3g} from {one.before:.3g}" for one in features)
+    scores = "; ".join(f"{_direction(one)} to {one.score:.3g}, from {one.before:.3g}" for one in features)
     said = sorted({one.status for one in features if one.status != "ok"})
     yield Image(
         f"Made for mode {mode}",
         _sheet(shown, len(features)),
         f"{_counted(len(features), 'image')} that were made to drive the signal of mode {mode} of {layer.site}: "
         f"{' and '.join(_direction(one) for one in features)}.",
-        caption=f"Signal ({features[0].objective}), in this order: {scores}. {' '.join(said)}".strip(),
+        caption=f"Signal ({features[0].objective}) {scores}. {' '.join(said)}".strip(),
     )
 
 

@@ -106,11 +106,13 @@ def _of_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None or not path.is_file():
         raise UsageError(f"model: expected a Python file, got {str(path)!r}, which is none.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # so that classes in it know where they are from
+    mine = sys.modules.setdefault(path.stem, module) is module  # so that classes in it know where they are from
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
+        if mine:
+            del sys.modules[path.stem]
         raise UsageError(f"model: {path} failed, {_line(error)}. --debug shows where.") from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
@@ -120,6 +122,7 @@ def _of_file(path: Path) -> ModuleType:
 def _of_name(name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"model: expected the name of a module before the colon, as package.module, got {name!r}.")
+    importlib.invalidate_caches()  # a file may be younger than what is known of its folder
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ from modescope.profiles.document import document
 from modescope.profiles.result import NetworkProfile, ProfiledLayer
 from modescope.reports import Report
 
-TOLD = 16  # modes of a layer in the document beside it, so that a page stays small
+TOLD = 8  # modes of a layer in the document beside it, so that a page stays small
 LISTED = 200  # rows of tables of what is left out
 HEADINGS = (
     ("layer", "Name of the layer; with @0, @1 behind it where the network calls it several times."),
