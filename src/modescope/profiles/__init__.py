@@ -7,6 +7,7 @@ import numpy as np
 
 from modescope import measuring
 from modescope.errors import UsageError
+from modescope.profiles.aggregates import AGGREGATES
 from modescope.profiles.algebra import Parameters
 from modescope.profiles.basis import Basis
 from modescope.profiles.exemplars import KEPT
@@ -14,11 +15,13 @@ from modescope.profiles.gathering import gathered
 from modescope.profiles.hypergraph import SCOPES, ClassHypergraph
 from modescope.profiles.images import BATCH, Images, Progress
 from modescope.profiles.images import images as opened
-from modescope.profiles.membership import Membership, membership
+from modescope.profiles.membership import RULES as MEMBERSHIPS
+from modescope.profiles.membership import STANDARDISATIONS, Membership, membership
 from modescope.profiles.operator_norms import operator_norms
 from modescope.profiles.passing import bases
 from modescope.profiles.picturing import pictured
 from modescope.profiles.result import NetworkProfile, ProfiledLayer
+from modescope.profiles.selection import RULES as SELECTIONS
 from modescope.profiles.selection import SHARE, ranked
 from modescope.profiles.separation import separation
 from modescope.profiles.survey import Survey, survey
@@ -106,12 +109,21 @@ def profile(
     References:
         Praggastis et al. (2022), arXiv:2208.06894.
     """
-    _check(shown=shown, exemplars=exemplars, features=0 if features is None else features, permutations=permutations)
-    if scope not in SCOPES:
-        raise UsageError(f"scope: expected one of {', '.join(SCOPES)}, got {scope!r}.")
+    _check(shown=shown, features=0 if features is None else features, resamples=resamples, permutations=permutations)
+    if exemplars < 1:
+        raise UsageError(f"exemplars: expected the number of images to keep, at least 1, got {exemplars}.")
+    for name, word, known in (
+        ("aggregate", aggregate, AGGREGATES),
+        ("select", select, SELECTIONS),
+        ("standardise", standardise, STANDARDISATIONS),
+        ("rule", rule, MEMBERSHIPS),
+        ("scope", scope, SCOPES),
+    ):
+        if word not in known:  # before the hour of work after which it would be noticed
+            raise UsageError(f"{name}: expected one of {', '.join(known)}, got {word!r}.")
     found = opened(data, labels, classes=classes, batch=batch)
     surveyed = survey(model, found.first(), layers=layers)
-    modes = bases(model, surveyed, bn=bn)
+    modes = bases(model, surveyed, bn=bn, progress=progress)
     kept = {name: ranked(one, rule=select, amount=amount, tests=len(modes), seed=seed) for name, one in modes.items()}
     parameters = Parameters(aggregate, bn, share, compat, select, amount)
     passed = gathered(
@@ -168,9 +180,10 @@ def profile(
         accuracy=None if passed.right is None else passed.right / passed.images,
         skipped=surveyed.skipped,
         unread=found.skipped,
-        cautions=_cautions(layered, surveyed, found, aggregate),
+        cautions=_cautions(layered, surveyed, found, aggregate, 0 if passed.right is None else passed.outputs),
         source={"model": type(model).__name__, "data": dict(found.source), "classes": list(found.classes)},
         options={
+            "layers": None if layers is None else [layers] if isinstance(layers, str) else list(layers),
             "aggregate": aggregate,
             "bn": bn,
             "select": select,
@@ -211,8 +224,8 @@ def _hypergraph(layers: Sequence[ProfiledLayer], modes: Mapping[str, Basis], ima
     return SCOPES[scope](members, modes, images.classes, noise=noise)
 
 
-def _cautions(layers: Sequence[ProfiledLayer], survey: Survey, images: Images, aggregate: str) -> tuple[str, ...]:
-    """What a reader must know before the pictures."""
+def _cautions(layers: Sequence[ProfiledLayer], survey: Survey, images: Images, aggregate: str, outputs: int) -> tuple[str, ...]:
+    """What a reader must know before the pictures; `outputs` is the number of classes of which one is right, 0 without."""
     said = []
     first = layers[0]
     if aggregate == "mean" and len(first.output) > 1:
@@ -222,6 +235,11 @@ def _cautions(layers: Sequence[ProfiledLayer], survey: Survey, images: Images, a
         )
     if images.labels is not None and (few := int(np.bincount(images.labels, minlength=len(images.classes)).min())) < FEWEST:
         said.append(f"The smallest class has {few} images: its means, and its modes, are uncertain.")
+    if outputs and outputs != len(images.classes):
+        said.append(
+            f"The network tells {outputs} classes apart and the data have {len(images.classes)}: an image counts as right where the "
+            "number of its class is that of the largest output, which says nothing where the two are counted differently."
+        )
     if images.skipped:
         said.append(f"{len(images.skipped)} images could not be read and are left out.")
     if survey.skipped:
