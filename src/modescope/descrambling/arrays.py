@@ -1,6 +1,5 @@
 """The matrices of a descrambled layer for other programs: a safetensors file, and a pandas frame of the view."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from safetensors.numpy import save as packed
 from modescope.descrambling.result import SCHEMA, Descrambling
 from modescope.errors import UsageError
 from modescope.matrix import Array
-from modescope.render import by_suffix
+from modescope.render import by_suffix, replace
 from modescope.svd import Values
 
 if TYPE_CHECKING:
@@ -72,12 +71,4 @@ def write(path: Path, tensors: Mapping[str, Array], said: dict[str, str], /) -> 
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         kinds = ", ".join(sorted({str(array.dtype) for array in tensors.values()}))
         raise UsageError(f"{path}: expected dtypes that safetensors can hold, got {kinds}.") from error
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            new.write_bytes(data)
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    replace(path, data)

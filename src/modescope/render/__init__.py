@@ -41,19 +41,20 @@ def save(report: Report, path: Path) -> None:
     replace(path, known[path.suffix].render(report))
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a text file; one that was there is replaced only when the new one is complete.
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a file; one that was there is replaced only when the new one is complete.
 
     Raises:
         UsageError: The file cannot be written.
     """
+    data = content.encode() if isinstance(content, str) else content
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
         try:
-            new.write_text(text, encoding="utf-8")
+            new.write_bytes(data)
             new.replace(path)
         finally:
             new.unlink(missing_ok=True)
