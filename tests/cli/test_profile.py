@@ -174,7 +174,26 @@ def test_images_that_ctrl_c_cut_short_are_kept_and_the_code_says_so(
     )
     assert _run(["profile", "net.py:net", "--data", "digits.npz", "-o", "a.json", *QUICK]) == 130
     assert is_report(files / "a.json")
-    assert capsys.readouterr().out == ""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "interrupted: some images were not made" in err
+
+
+def test_pictures_that_cannot_be_read_are_named(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    folder = files / "pictures"
+    folder.mkdir()
+    images, _ = digits_data()
+    for place in range(8):
+        Image.fromarray((images[place, 0].numpy() * 255).astype(np.uint8)).save(folder / f"{place}.png")
+    for place in range(5):
+        (folder / f"no{place}\x1b.png").write_text("no picture")
+    assert _run(["profile", "net.py:net", "--data", "pictures", "-o", "a.json", *QUICK]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out: ")]
+    assert [line.split("\\")[0] for line in lines[:3]] == [f"left out: no{place}" for place in range(3)]
+    assert lines[3:] == ["left out: 2 more, which the report names."]
+    assert "\x1b" not in "".join(lines)
 
 
 def test_choices_and_defaults_are_those_of_the_library() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from modescope.blocks import Block, Curve, Graph, Heatmap, Image, Note, Section, Table
 from modescope.profiles import class_blocks, drawn, layer_blocks, truncation_blocks, validation_blocks
+from modescope.profiles.membership import RULES
 from modescope.profiles.page import DEFAULTS, HEADINGS, TOLD, report
 from modescope.profiles.separation import STABLE
 from modescope.render.html import render
@@ -21,6 +22,15 @@ def every(blocks: Any) -> Iterator[Block]:
         yield block
         if isinstance(block, Section):
             yield from every(block.blocks)
+
+
+def unpacked(data: bytes) -> Any:
+    """Grey pixels of a PNG file."""
+    import io
+
+    from PIL import Image as Opened
+
+    return np.asarray(Opened.open(io.BytesIO(data)).convert("L"))
 
 
 def named(blocks: Any, kind: type, title: str) -> Any:
@@ -104,6 +114,8 @@ def test_the_graph_draws_stable_lines_first_from_classes_to_modes() -> None:
     assert all(edge.source.startswith("class ") and not edge.target.startswith("class ") for edge in graph.edges)
     flags = [edge.significant for edge in graph.edges]
     assert flags == sorted(flags, reverse=True)
+    assert "without a test" in graph.caption
+    assert {*class_blocks.RULES} == {*RULES}
     assert {node.text for node in graph.nodes if node.column == 0} == set(CLASSES)
     assert {node.link for node in graph.nodes if node.column} == {f"layer={name}" for name in LAYERS}
 
@@ -124,7 +136,8 @@ def test_a_graph_without_bootstrap_says_that_nothing_is_known_of_its_stability()
 
 def test_jaccard_matrices_stand_beside_chance() -> None:
     result = digits()
-    maps = named(report(result).blocks, Section, "What two classes share").blocks
+    *maps, note = named(report(result).blocks, Section, "What two classes share").blocks
+    assert isinstance(note, Note)  # the last: without a neighbour a heat map fills the row, and its cells are no squares
     for drawn_map, layer in zip(maps, result.layers, strict=True):
         assert isinstance(drawn_map, Heatmap)
         values = np.array(drawn_map.values, float)
@@ -234,3 +247,53 @@ def test_code_says_what_differs_from_the_defaults_and_no_more() -> None:
     assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
     assert "result = ms.profile(model, images, labels=labels, bn='fold', select='all', shown=1, exemplars=2" in report(odd()).code
     compile(report(digits()).code, "code", "exec")
+
+
+def test_every_image_that_was_made_stands_under_its_sign() -> None:
+    from modescope.profiles.drawn import HEAD, INK, made
+
+    layer = digits()["11"]
+    (image,) = made(layer, 0, 96, "mean")
+    (only,) = made(
+        replace(layer, features=tuple(one for one in layer.features if not isinstance(one, str) and one.sign < 0)), 0, 96, "mean"
+    )
+    both, minus = (unpacked(one.png)[:HEAD] == INK for one in (image, only))
+    half = both.shape[1] // 2
+    plus = both[:, :half]
+    assert plus.any(axis=1).sum() == plus.any(axis=0).sum() > 2
+    for bar in (both[:, half:], minus):
+        assert bar.any(axis=1).sum() == 2 < bar.any(axis=0).sum()
+
+
+def test_a_made_image_says_when_the_data_are_ranked_by_another_signal() -> None:
+    result = digits()
+    ranked = "ranked by another signal, mean"
+    assert ranked in named(section(result, "2").blocks, Image, "Made for mode 0").caption
+    assert ranked not in named(section(result, "11").blocks, Image, "Made for mode 0").caption
+    (same,) = drawn.made(result["2"], 0, 96, "centre")
+    assert "ranked by another" not in same.caption
+
+
+def test_a_class_that_all_images_of_an_end_have_is_named_once() -> None:
+    result = digits()
+    one = replace(result, sample=replace(result.sample, labels=np.full(COUNT, 3)))
+    (top, _) = drawn.exemplars(one, "11", 0, 96)
+    assert top.caption.count(CLASSES[3]) == top.caption.count(f"all of class {CLASSES[3]}") == 1
+
+
+def test_pictures_come_before_the_table_of_modes() -> None:
+    titles = [getattr(block, "title", "") for block in section(digits(), "11").blocks]
+    assert titles.index("Mode 0") < titles.index("Modes")
+
+
+def test_without_labels_there_are_no_columns_and_no_headings_for_what_is_not_there() -> None:
+    found = report(bare())
+    overview = next(block for block in found.blocks if isinstance(block, Table))
+    assert overview.columns == tuple(heading for heading, _ in HEADINGS[:7])
+    assert all(block.blocks for block in every(found.blocks) if isinstance(block, Section))
+    assert named(section(bare(), "11").blocks, Section, "Spectrum").blocks
+
+
+def test_modes_that_are_all_followed_are_told_so() -> None:
+    found = [layer_blocks.followed(layer) for layer in digits().layers]
+    assert found == ["all 9", "16 of 32 by topk 16", "16 of 32 by topk 16", "16 of 64 by topk 16", "all 10"]

@@ -18,6 +18,7 @@ STANDARDISE = ("z", "none", "rms", "sigma")
 RULE = ("topm", "threshold", "fraction")
 SCOPE = ("layer", "network")
 SIDES = 2
+NAMED = 3  # pictures that could not be read, on stderr
 
 
 @click.command("profile", short_help="What each mode of a vision network responds to on a data set.")
@@ -175,7 +176,14 @@ def command(
         write(report, form, output)
     for caution in result.cautions:
         print(f"caution: {plain(caution)}", file=sys.stderr)
-    return INTERRUPTED if _interrupted(result) else 0
+    for image, reason in result.unread[:NAMED]:
+        print(f"left out: {plain(image)}: {plain(reason)}", file=sys.stderr)
+    if len(result.unread) > NAMED:
+        print(f"left out: {len(result.unread) - NAMED} more, which the report names.", file=sys.stderr)
+    if _interrupted(result):
+        print("interrupted: some images were not made for their modes; the rest is there.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
 
 
 def _interrupted(result: "NetworkProfile") -> bool:

@@ -151,9 +151,9 @@ def _enough(found: Given, known: Moments, side: str) -> None:
     least = min(outputs, inputs + 1) if side == "left" else inputs
     if known.count < least:
         raise UsageError(
-            f"{found.name} {found.weight.shape}: expected at least {least} samples for its {size} hidden neurons, got {known.count}, "
-            f"which leave {size - known.count} directions to chance. Pass more samples, several times as many to tell components "
-            "apart; with their moments in place of inputs any number is taken, and the rank reported."
+            f"{found.name} {found.weight.shape}: expected at least {least} samples for its {size} hidden neurons, got "
+            f"{known.count}. Pass more samples, several times as many to tell components apart. Their moments in place of inputs are "
+            "taken whatever the number, with the rank reported."
         )
 
 

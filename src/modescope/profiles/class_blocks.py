@@ -23,7 +23,13 @@ BINS = 32
 MOST = 10  # classes whose distributions are drawn
 SIGNS = {1: " +", -1: " −", 0: ""}
 NULL = "permuted labels"
+SHARED = "A cell: how many modes both classes use, over how many modes either uses. Compare a layer with chance in the same layer."
 UNITS = {"z": "standard deviations", "rms": "root mean squares", "sigma": "singular values"}
+RULES = {
+    "topm": "its mean signal is among the strongest of the class",
+    "threshold": "its mean signal exceeds the threshold",
+    "fraction": "it matters for enough of its images",
+}
 HOW = {
     "none": "signals as they are",
     "rms": "signals over their root mean square",
@@ -116,8 +122,8 @@ def graph(result: NetworkProfile, /) -> Iterator[Block]:
 def overlaps(result: NetworkProfile, /) -> Iterator[Section]:
     """Jaccard index of every two classes at every layer, beside chance."""
     drawn = [block for layer in result.layers for block in _overlap(result, layer)]
-    if drawn:
-        yield Section("What two classes share", tuple(drawn), layout="grid")
+    if drawn:  # the note comes last: a drawing without a neighbour would fill the row, and its cells would be no squares
+        yield Section("What two classes share", (*drawn, Note(SHARED)), layout="grid")
 
 
 def means(layer: ProfiledLayer, names: Sequence[str], /) -> Iterator[Heatmap]:
@@ -242,11 +248,12 @@ def _stability(value: float) -> str:
 
 def _caption(result: NetworkProfile, found: ClassHypergraph, lines: int, classes: int, there: int) -> str:
     rule = str(result.options.get("rule", ""))
-    said = f"A line: the class uses the mode, by the rule {rule}. "
+    said = f"A line: the class uses the mode, because {RULES.get(rule, rule)}. "
     if np.isnan(found.stability).all():
         said += "There was no bootstrap: how far lines depend on the sample of images is not known."
     else:
-        said += f"First those that {STABLE:.0%} of bootstrap samples of the images have too; the rest by the slider."
+        said += f"Counted as significant, and drawn first, without a test: lines that {STABLE:.0%} of bootstrap samples of the "
+        said += "images have too; the rest by the slider."
     if classes < there:
         said += f" The first {classes} classes of {there}."
     if lines < found.edge.size:
@@ -270,7 +277,7 @@ def _overlap(result: NetworkProfile, layer: ProfiledLayer) -> Iterator[Heatmap]:
     both = held @ held.T
     sizes = held.sum(axis=1)
     values = both / np.maximum(sizes[:, None] + sizes - both, 1)
-    said = [f"Modes in both over modes in either, by {HOW.get(one.standardise, one.standardise)}."]
+    said = [f"By {HOW.get(one.standardise, one.standardise)}."]
     found = layer.separation[one.standardise].jaccard
     if found.value is not None and found.expected is not None:
         said.append(f"The mean is {found.value:.3g}, by chance {found.expected:.3g}.")

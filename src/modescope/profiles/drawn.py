@@ -7,7 +7,7 @@ import numpy as np
 
 from modescope.blocks import Image
 from modescope.matrix import Array
-from modescope.png import PAPER, Pixels, png, sheet
+from modescope.png import GAP, PAPER, Pixels, png, sheet
 from modescope.profiles.exemplars import Shot, pixels
 from modescope.profiles.features import Feature
 from modescope.profiles.result import NetworkProfile, ProfiledLayer
@@ -16,6 +16,9 @@ BYTES = 3_400_000  # of all pictures of a page before they are packed, which pho
 LEAST, MOST = 12, 96  # pixels of the longer side of a picture
 ROOM = 64  # pixels that the longer side is enlarged to, so that small pictures are seen in a text as well
 COLUMNS = 3
+HEAD = 16  # pixels of the strip that holds signs
+INK = 32
+UNIT = "unit"  # objective of a layer without positions
 COLOURED = 3
 NAMED = 9  # images that a caption names
 ENDS = {"top": "largest", "bottom": "smallest"}
@@ -29,8 +32,8 @@ def side(result: NetworkProfile, /) -> int:
     return int(np.clip(math.isqrt(BYTES // max(count * colours, 1)), LEAST, MOST))
 
 
-def made(layer: ProfiledLayer, mode: int, most: int, /) -> Iterator[Image]:
-    """The images that were made for a mode, both signs on one sheet."""
+def made(layer: ProfiledLayer, mode: int, most: int, aggregate: str, /) -> Iterator[Image]:
+    """The images that were made for a mode, both signs on one sheet, each under its sign."""
     if isinstance(layer.features, str):
         return
     low, width = _span(layer.features)
@@ -39,24 +42,28 @@ def made(layer: ProfiledLayer, mode: int, most: int, /) -> Iterator[Image]:
         return
     shown = [reduced(pixels(_flat(one.image), low, width), most) for one in features]
     scores = "; ".join(f"{_direction(one)} to {one.score:.3g}, from {one.before:.3g}" for one in features)
-    said = sorted({one.status for one in features if one.status != "ok"})
+    objective = features[0].objective
+    said = [f"Signal{'' if objective == UNIT else f' ({objective})'} {scores}."]
+    said += sorted({one.status for one in features if one.status != "ok"})
+    if objective not in {aggregate, UNIT}:
+        said.append(f"The images of the data are ranked by another signal, {aggregate}.")
     yield Image(
         f"Made for mode {mode}",
-        _sheet(shown, len(features)),
+        _sheet(shown, len(features), [one.sign for one in features]),
         f"{_counted(len(features), 'image')} that were made to drive the signal of mode {mode} of {layer.site}: "
         f"{' and '.join(_direction(one) for one in features)}.",
-        caption=f"Signal ({features[0].objective}) {scores}. {' '.join(said)}".strip(),
+        caption=" ".join(said),
     )
 
 
 def exemplars(result: NetworkProfile, site: str, mode: int, most: int, /) -> Iterator[Image]:
     """Images of the data at both ends of a mode, and what of them the layer saw where one position decided."""
-    labels = _labels(result)
+    names = result.source.get("classes", ())
     for end, word in ENDS.items():
         shots = result.crops.shots.get((site, mode, end), ())
         if not shots:
             continue
-        said = _told(shots, labels)
+        said = _told(shots, {shot.index: names[shot.label] for shot in shots if shot.label is not None and names})
         title = f"{word.capitalize()} signals of mode {mode}"
         whole = [reduced(result.crops.pictures[shot.index], most) for shot in shots]
         alt = f"{_counted(len(shots), 'image')} of the data with the {word} signals of mode {mode} of {site}: {said}."
@@ -84,8 +91,11 @@ def reduced(picture: Pixels, most: int, /) -> Pixels:
     return found
 
 
-def _sheet(pictures: Sequence[Pixels], columns: int) -> bytes:
-    """PNG of pictures of any sizes: smaller ones stand in the middle of white ground, grey ones among colours become colours."""
+def _sheet(pictures: Sequence[Pixels], columns: int, signs: Sequence[int] = ()) -> bytes:
+    """PNG of pictures of any sizes: smaller ones stand in the middle of white ground, grey ones among colours become colours.
+
+    With signs there is one row, and above every picture its sign.
+    """
     height, width = (max(one.shape[axis] for one in pictures) for axis in (0, 1))
     colours = any(one.ndim == COLOURED for one in pictures)
     ground: Pixels = np.full((len(pictures), height, width, *([COLOURED] if colours else [])), PAPER, np.uint8)
@@ -93,7 +103,22 @@ def _sheet(pictures: Sequence[Pixels], columns: int) -> bytes:
         top, left = (height - one.shape[0]) // 2, (width - one.shape[1]) // 2
         place[top : top + one.shape[0], left : left + one.shape[1]] = one[..., None] if colours and one.ndim < COLOURED else one
     factor = max(ROOM // max(height, width), 1)
-    return png(sheet(ground, columns, side=factor * min(height, width)))
+    pixels = sheet(ground, columns, side=factor * min(height, width))
+    if signs:
+        head: Pixels = np.full((HEAD, *pixels.shape[1:]), PAPER, np.uint8)
+        step = (pixels.shape[1] + GAP) // len(signs)
+        for place, sign in enumerate(signs):
+            _draw_sign(head, place * step + (step - GAP) // 2, sign)
+        pixels = np.concatenate([head, pixels])
+    return png(pixels)
+
+
+def _draw_sign(head: Pixels, across: int, sign: int) -> None:
+    """A plus or a minus in a strip above pictures, its middle `across` pixels from the left."""
+    down, arm = HEAD // 2, HEAD // 2 - 2
+    head[down - 1 : down + 1, across - arm : across + arm] = INK
+    if sign > 0:
+        head[down - arm : down + arm, across - 1 : across + 1] = INK
 
 
 def _span(features: Sequence[Feature]) -> tuple[float, float]:
@@ -109,16 +134,11 @@ def _flat(image: Array) -> Array:
     return image[None, :] if image.ndim == 1 else image
 
 
-def _labels(result: NetworkProfile) -> Mapping[int, str]:
-    """Names of the classes of those images whose labels the sample holds."""
-    names, labels = result.source.get("classes", ()), result.sample.labels
-    if labels is None or not names:
-        return {}
-    return {image: names[label] for image, label in zip(result.sample.images.tolist(), labels.tolist(), strict=True)}
-
-
 def _told(shots: Sequence[Shot], labels: Mapping[int, str]) -> str:
-    """Their numbers in the data, with their classes where these are known."""
+    """Their numbers in the data, with their classes where these are known; once where all are of one class."""
+    known = [labels[shot.index] for shot in shots if shot.index in labels]
+    if 1 < len(shots) == len(known) and len({*known}) == 1:
+        return f"{_told(shots, {})}, all of class {known[0]}"
     named = [f"{shot.index} ({labels[shot.index]})" if shot.index in labels else str(shot.index) for shot in shots[:NAMED]]
     more = f" and {len(shots) - NAMED} more" if len(shots) > NAMED else ""
     return f"{'image' if len(shots) == 1 else 'images'} {', '.join(named)}{more}"
@@ -130,7 +150,7 @@ def _range(shots: Sequence[Shot]) -> str:
 
 
 def _direction(one: Feature) -> str:
-    return "up" if one.sign > 0 else "down"
+    return "up (+)" if one.sign > 0 else "down (−)"
 
 
 def _counted(count: int, word: str) -> str:

@@ -139,12 +139,14 @@ class Shot:
         box: Half-open ranges of the image, one for each axis behind the channels, that the position which made the signal sees;
             None where no position was chosen, or every one sees the whole image.
         crop: Picture of that part, or None.
+        label: Its class, or None without labels.
     """
 
     index: int
     score: float
     box: Box | None = None
     crop: Pixels | None = None
+    label: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +216,7 @@ def crops(
             boxes = _boxes(end, chosen, (fields or {}).get(site))
             for row, mode in enumerate(chosen):
                 shots[site, mode, name] = tuple(
-                    Shot(int(index), float(score), box, None if box is None else pieces[int(index), box])
+                    Shot(int(index), float(score), box, None if box is None else pieces[int(index), box], _label(images, index))
                     for index, score, box in zip(end.indices[mode], end.scores[mode], boxes[row], strict=True)
                 )
     return Crops(pictures, shots, note)
@@ -232,6 +234,10 @@ def pixels(values: Array, low: float, width: float, /) -> Pixels:
         shades = shades.mean(axis=0)
     found: Pixels = np.rint(np.clip((shades - low) / width, 0, 1) * SHADES).astype(np.uint8)
     return found
+
+
+def _label(images: Images, index: int) -> int | None:
+    return None if images.labels is None else int(images.labels[index])
 
 
 def _modes(site: str, extremes: Extremes, modes: Mapping[str, Sequence[int]] | int) -> list[int]:

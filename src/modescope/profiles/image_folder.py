@@ -109,7 +109,7 @@ def read(folder: Path, /, *, size: tuple[int, int] | None = None, progress: Prog
                 (a, first), (b, second) = sizes.items()
                 raise UsageError(
                     f"{folder}: expected pictures of one size, got {a[0]} x {a[1]} ({first.name}) and {b[0]} x {b[1]} "
-                    f"({second.name}); say to which size they are brought."
+                    f"({second.name}); say to which size they are brought, as size=224 or --size 224."
                 )
             memory += pixels.nbytes
             if memory > MEMORY and pictures and pictures[0].kept is not None:

@@ -17,20 +17,21 @@ CLASSES = 2  # that are named at each end of a mode
 def section(result: NetworkProfile, layer: ProfiledLayer, most: int, code: str, /) -> Section:
     """Everything about one layer; pictures have at most `most` pixels a side."""
     names = result.source.get("classes", ())
-    blocks: list[Block] = [Note(_said(layer)), *_cautions(layer), _modes(result, layer)]
+    blocks: list[Block] = [Note(_said(layer)), *_cautions(layer)]
+    aggregate = str(result.options.get("aggregate", "mean"))
     shown = sorted({mode for site, mode, _ in result.crops.shots if site == layer.site})
     for mode in shown:
-        pictures = (*drawn.made(layer, mode, most), *drawn.exemplars(result, layer.site, mode, most))
+        pictures = (*drawn.made(layer, mode, most, aggregate), *drawn.exemplars(result, layer.site, mode, most))
         blocks.append(Section(f"Mode {mode}", (*pictures, *class_blocks.distribution(result, layer, mode)), layout="grid"))
     if isinstance(layer.features, str):
         blocks.append(Note(f"No images were made that drive these modes: {layer.features}."))
     if shown:
-        blocks.append(
-            Note(f"Pictures: {result.crops.note}; images that were made are scaled from their smallest to their largest number.")
-        )
+        scaled = "; images that were made are scaled from their smallest to their largest number"
+        blocks.append(Note(f"Pictures: {result.crops.note}{'' if isinstance(layer.features, str) else scaled}."))
+    blocks.append(_modes(result, layer))
     charts = (*class_blocks.means(layer, names), *truncation_blocks.alone(result.truncation, layer.basis.layer), *_spectrum(layer))
     blocks += [
-        Section("Classes and truncation", charts, layout="grid"),
+        Section("Classes, truncation and spectrum" if len(charts) > 1 else "Spectrum", charts, layout="grid"),
         Section("The weight itself", (*validation_blocks.validated(layer), *validation_blocks.operator(layer.operator))),
     ]
     lines = f"{code}\nlayer = result[{layer.site!r}]\n"
@@ -52,6 +53,8 @@ def ratio(layer: ProfiledLayer, /) -> float | None:
 def followed(layer: ProfiledLayer, /) -> str:
     """How many modes are followed, and by which rule."""
     kept = layer.kept
+    if kept.modes.size == layer.basis.s.size:
+        return f"all {kept.modes.size}"
     amount = "" if kept.amount is None else f" {kept.amount:g}"
     return f"{kept.modes.size} of {layer.basis.s.size} by {kept.rule}{amount}"
 
@@ -102,7 +105,7 @@ def _modes(result: NetworkProfile, layer: ProfiledLayer) -> Table:
             "Counted from 0, the largest singular value.",
             "Of the unfolded weight.",
             "Square over the sum of all squares of the layer.",
-            "By the test of the bulk; empty where that has no verdict.",
+            "By the test of the bulk; empty where that has no verdict, as with fewer than 16 values.",
             "Share of the images for which it is among the fewest modes that carry the share asked for of their signal.",
             *("Classes with the largest mean signal.", "Classes with the smallest, which may be negative.")[: len(ends)],
         ),

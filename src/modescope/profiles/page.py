@@ -25,6 +25,7 @@ HEADINGS = (
     ("Jaccard", "Mean Jaccard index of the modes of two classes."),
     ("by chance", "The same for random sets of as many modes."),
 )
+OF_CLASSES = 4  # of them, the last, which are there with labels only
 PICTURE = "Singular values, the largest first, on a logarithmic scale."
 DEFAULTS: dict[str, Any] = {  # of `profile`: what code need not say
     "aggregate": "mean",
@@ -54,11 +55,12 @@ def report(result: NetworkProfile, /) -> Report:
     """The page of a profiled network, `NetworkProfile.report`."""
     code, most = _code(result), drawn.side(result)
     keys = tuple(f"layer={layer.site}" for layer in result.layers)
+    columns = len(HEADINGS) if result.source.get("classes") else len(HEADINGS) - OF_CLASSES
     overview = Table(
         "",
-        tuple(heading for heading, _ in HEADINGS),
-        tuple(_line(result, layer) for layer in result.layers),
-        about=tuple(about for _, about in HEADINGS),
+        tuple(heading for heading, _ in HEADINGS[:columns]),
+        tuple(_line(result, layer)[:columns] for layer in result.layers),
+        about=tuple(about for _, about in HEADINGS[:columns]),
         links=keys,
         pictures=tuple(small(layer.basis.s) for layer in result.layers),
         picture=PICTURE,
@@ -68,7 +70,7 @@ def report(result: NetworkProfile, /) -> Report:
             *_notes(result, most),
             overview,
             *class_blocks.separation(result),
-            Section("Truncation", tuple(truncation_blocks.together(result.truncation))),
+            *_truncation(result),
             *class_blocks.graph(result),
             *class_blocks.overlaps(result),
             *_left_out(result),
@@ -93,6 +95,11 @@ def _notes(result: NetworkProfile, most: int) -> Iterator[Note]:
     yield from (Note(text, "caution") for text in result.cautions)
     if any(max(picture.shape[:2]) > most for picture in result.crops.pictures.values()):
         yield Note(f"Pictures are reduced to {most} pixels on their longer side, so that the page stays small.")
+
+
+def _truncation(result: NetworkProfile) -> Iterator[Section]:
+    if found := tuple(truncation_blocks.together(result.truncation)):
+        yield Section("Truncation", found)
 
 
 def _line(result: NetworkProfile, layer: ProfiledLayer) -> tuple[Cell, ...]:

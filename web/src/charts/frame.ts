@@ -178,6 +178,7 @@ export function marks(told: readonly Mark[], x: Axis, range: Span, width: number
     silent: true,
     symbol: "none",
     animation: false,
+    precision: -1, // a mark stands where it is; by default it is drawn at two decimals
     lineStyle: { color: palette.quiet, type: [3, 3], width: 1 },
     label: { fontSize: 11, fontFamily: FONT },
     data,
