@@ -176,7 +176,7 @@ def test_images_that_ctrl_c_cut_short_are_kept_and_the_code_says_so(
     assert is_report(files / "a.json")
     out, err = capsys.readouterr()
     assert out == ""
-    assert "interrupted: some images were not made" in err
+    assert "interrupted: images made for modes" in err
 
 
 def test_pictures_that_cannot_be_read_are_named(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

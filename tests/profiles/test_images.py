@@ -172,3 +172,11 @@ def test_only_empty_batches_are_no_images():
     found = Images(lambda: iter([X[:0]]), None)
     with pytest.raises(UsageError, match="expected images, got none"):
         found.first()
+
+
+def test_going_through_a_loader_draws_no_random_number_of_the_user():
+    loader = DataLoader(TensorDataset(torch.zeros(6, 2), torch.arange(6) % 2), batch_size=4)
+    before = torch.get_rng_state()
+    found = images(loader)
+    assert sum(len(batch) for batch in found.batches()) == 6
+    assert torch.equal(torch.get_rng_state(), before)

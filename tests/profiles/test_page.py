@@ -276,7 +276,8 @@ def test_a_made_image_says_when_the_data_are_ranked_by_another_signal() -> None:
 
 def test_a_class_that_all_images_of_an_end_have_is_named_once() -> None:
     result = digits()
-    one = replace(result, sample=replace(result.sample, labels=np.full(COUNT, 3)))
+    shots = {key: tuple(replace(shot, label=3) for shot in found) for key, found in result.crops.shots.items()}
+    one = replace(result, crops=replace(result.crops, shots=shots))
     (top, _) = drawn.exemplars(one, "11", 0, 96)
     assert top.caption.count(CLASSES[3]) == top.caption.count(f"all of class {CLASSES[3]}") == 1
 

@@ -300,3 +300,54 @@ def test_in_place_activations_change_no_bit():
         ours = signals(*opened(one, x), aggregate_by=aggregate)
         for name, values in signals(*opened(other, x), aggregate_by=aggregate).items():
             np.testing.assert_array_equal(ours[name], values)
+
+
+class Choosy(nn.Module):
+    """Calls its second layer for dark images only."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.second(h) if float(x.mean()) < 1 else h
+
+
+def test_a_layer_that_the_network_leaves_out_for_later_images_is_named_with_the_image():
+    x = torch.cat([torch.zeros(4, 4), torch.full((4, 4), 2.0)])
+    model, found, surveyed, modes = opened(Choosy(), x)
+    with pytest.raises(UsageError, match=r"'second'.*from image 4 on"):
+        list(passes(model, found, surveyed, modes))
+
+
+def test_the_number_of_classes_that_a_network_tells_apart_stands_beside_its_predictions():
+    told = [one.outputs for one in passes(*opened(nn.Linear(4, 7), torch.zeros(4, 4)))]
+    assert told == [7, 7]
+    assert [one.outputs for one in passes(*opened(nn.Linear(4, 1), torch.zeros(4, 4)))] == [0, 0]
+
+
+def test_a_batch_norm_over_time_is_not_taken_for_one_over_the_channels_of_a_linear_layer():
+    class Tokens(nn.Module):
+        def __init__(self, time):
+            super().__init__()
+            self.layer, self.norm = nn.Linear(5, 6), nn.BatchNorm1d(time)
+
+        def forward(self, x):
+            return self.norm(self.layer(x)).mean(dim=(1, 2), keepdim=True).flatten(1)
+
+    for time in (4, 6):  # 6 is the number of channels, too
+        model = Tokens(time)
+        nn.init.normal_(model.norm.weight)
+        images = torch.randn(3, time, 5)
+        assert survey(model, images).sites[0].norm == ""
+        folded = bases(model, survey(model, images), bn="fold")["layer"]
+        assert (folded.gain == 1).all()
+        assert (folded.s == bases(model, survey(model, images))["layer"].s).all()
+
+
+def test_progress_is_told_after_every_decomposition():
+    told = []
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    bases(model, survey(model, torch.zeros(2, 4)), progress=lambda *step: told.append(step))
+    assert told == [("modes", 1, 2), ("modes", 2, 2)]

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from modescope.errors import UsageError
+from modescope.profiles import selection
 from modescope.profiles.basis import basis
 from modescope.profiles.selection import RULES, combined, contributing, ranked
 
@@ -167,6 +168,13 @@ def test_a_level_shared_by_many_layers_asks_for_more_of_each():
         ranked(layer(planted(seed, (1.35,))), rule="outliers", tests=tests).nothing for tests in (1, 10**9) for seed in range(12)
     ]
     assert sum(kept[:12]) < sum(kept[12:])
+
+
+def test_the_groups_of_a_layer_share_its_level(monkeypatch):
+    levels = []
+    monkeypatch.setattr(selection, "_threshold", lambda _, *, level, seed: levels.append(level) or 0.0)
+    ranked(layer(np.concatenate([planted(1, ()), planted(2, ())]), groups=2), rule="outliers", amount=0.03, tests=5)
+    assert levels == pytest.approx([0.003, 0.003])
 
 
 def test_outliers_are_those_of_a_scan():

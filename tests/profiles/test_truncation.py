@@ -365,3 +365,42 @@ def test_every_kind_of_network_is_cut_validated_and_given_back(name):
         for one in found.survey.sites:
             with truncated(model, found.survey, found.bases, {one.layer: []}):
                 assert not torch.equal(model(data), whole), one.layer
+
+
+def test_the_time_it_takes_to_put_wide_layers_together_counts_for_the_estimate(digits, monkeypatch):
+    net, found, _ = digits
+    given = (net.model, images(net.images[:2], net.labels[:2]), found.survey, found.bases)
+    monkeypatch.setattr(truncation, "_each", lambda *_: 0.0)
+    monkeypatch.setattr(truncation, "_composing", lambda basis: 61.0)
+    assert truncations(*given) == "it would take about 5 minutes here; ask for it by truncation=True"
+
+
+def test_a_network_that_is_clearly_too_slow_is_timed_on_few_images_only(digits, monkeypatch):
+    net, found, _ = digits
+    given = (net.model, images(net.images[:64], net.labels[:64]), found.survey, found.bases)
+    timed = []
+    monkeypatch.setattr(truncation, "_each", lambda _, few: timed.append(len(few)) or 100.0)
+    assert "ask for it by truncation=True" in truncations(*given)
+    assert timed == [4]
+
+
+def test_a_last_layer_that_does_not_give_the_classes_is_cut_with_the_others():
+    pooled = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.MaxPool1d(4)).double()  # 6 channels, 6 classes
+    given = torch.rand(8, 1, 6, 6, dtype=torch.float64)
+    for model, together in ((pooled, ("0",)), (nn.Sequential(*pooled, nn.AvgPool1d(2)), ("0", "1"))):
+        found = looked(model, 1, 6, 6)
+        assert curve(model, images(given), found.survey, found.bases, layers=(), shares=(0.5,)).together == together
+
+
+def test_an_interrupt_of_the_last_step_is_told_and_the_network_is_given_back():
+    found = looked_at(nn.Linear(6, 4), (6,))
+    data = images(torch.randn(8, 6, dtype=torch.float64), np.arange(8) % 4)
+    before = state(found.model)
+
+    def stop(_task, done, _total):
+        if done > 5:
+            raise KeyboardInterrupt
+
+    said = truncations(found.model, data, found.survey, found.bases, wanted=True, progress=stop)
+    assert said == "interrupted before it was done"
+    assert state(found.model) == before

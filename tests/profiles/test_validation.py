@@ -260,3 +260,19 @@ def test_few_draws_are_refused(digits):
     _, found, _ = digits
     with pytest.raises(UsageError, match="at least 10"):
         validate(found.survey, found.bases, draws=9)
+
+
+def test_starting_anew_seeds_no_accelerator(digits, monkeypatch):
+    _, found, _ = digits
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    assert all(one.start is not None for one in validate(found.survey, found.bases, draws=10) if one.status == "ok")
+    assert seeded == []
+
+
+def test_a_matrix_that_is_as_large_as_each_of_its_permutations_has_the_largest_p():
+    layer = nn.Linear(12, 9).double()
+    with torch.no_grad():
+        layer.weight.zero_()[2, 3] = 1.0  # wherever it stands the one value is the same
+    found = looked(nn.Sequential(layer), 12)
+    assert validate(found.survey, found.bases, draws=10)[0].p == 1

@@ -181,15 +181,16 @@ def command(
     if len(result.unread) > NAMED:
         print(f"left out: {len(result.unread) - NAMED} more, which the report names.", file=sys.stderr)
     if _interrupted(result):
-        print("interrupted: some images were not made for their modes; the rest is there.", file=sys.stderr)
+        print("interrupted: images made for modes, or the truncation, are missing; the rest is there.", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
 def _interrupted(result: "NetworkProfile") -> bool:
-    """Whether images for modes were cut short by Ctrl-C; what was there by then is kept."""
-    said = (one for layer in result.layers for one in ([layer.features] if isinstance(layer.features, str) else layer.features))
-    return any("interrupted" in (one if isinstance(one, str) else one.status) for one in said)
+    """Whether images for modes or the truncation were cut short by Ctrl-C; what was there by then is kept."""
+    made = (one for layer in result.layers for one in ([layer.features] if isinstance(layer.features, str) else layer.features))
+    said = [one if isinstance(one, str) else one.status for one in made]
+    return any("interrupted" in one for one in (*said, result.truncation if isinstance(result.truncation, str) else ""))
 
 
 def _known(files: tuple[Path, ...], suffixes: tuple[str, ...]) -> None:

@@ -152,8 +152,8 @@ def _enough(found: Given, known: Moments, side: str) -> None:
     if known.count < least:
         raise UsageError(
             f"{found.name} {found.weight.shape}: expected at least {least} samples for its {size} hidden neurons, got "
-            f"{known.count}. Pass more samples, several times as many to tell components apart. Their moments in place of inputs are "
-            "taken whatever the number, with the rank reported."
+            f"{known.count}. Pass more samples, several times as many to tell components apart. Their moments in place of inputs "
+            "are taken whatever the number, with the rank reported."
         )
 
 

@@ -151,7 +151,7 @@ def profile(
         model, found, surveyed, modes, kept, passed, shown=shown, features=features, span=span, seed=seed, progress=progress
     )
     judged = validations(surveyed, modes, untrained=untrained, seed=seed, progress=progress)
-    norms = {one.site: one for one in operator_norms(model, found.first(), surveyed, modes)}
+    norms = {one.site: one for one in operator_norms(model, found.first(), surveyed, modes, progress=progress)}
     layered = tuple(
         ProfiledLayer(
             site=site.name,
@@ -237,8 +237,8 @@ def _cautions(layers: Sequence[ProfiledLayer], survey: Survey, images: Images, a
         said.append(f"The smallest class has {few} images: its means, and its modes, are uncertain.")
     if outputs and outputs != len(images.classes):
         said.append(
-            f"The network tells {outputs} classes apart and the data have {len(images.classes)}: an image counts as right where the "
-            "number of its class is that of the largest output, which says nothing where the two are counted differently."
+            f"The network tells {outputs} classes apart and the data have {len(images.classes)}: an image counts as right where "
+            "the number of its class is that of the largest output, which says nothing where the two are counted differently."
         )
     if images.skipped:
         said.append(f"{len(images.skipped)} images could not be read and are left out.")

@@ -106,12 +106,8 @@ def basis(layer: str, module: Any, weight: Array, bias: Array | None = None, *, 
     References:
         Praggastis et al. (2022), arXiv:2208.06894, for the unfolding and the projection on its left singular vectors.
     """
-    kernel = np.asarray(weight, dtype=np.float64)
-    groups = int(getattr(module, "groups", 1))
-    if getattr(module, "transposed", False):
-        kernel = kernel.reshape(groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
-    else:
-        kernel = kernel.reshape(groups, -1, *kernel.shape[1:])
+    kernel = by_outputs(module, weight)
+    groups = kernel.shape[0]
     if not kernel.size:
         raise MatrixError(f"{layer}: no entries, shape {tuple(np.shape(weight))}.")
     channels = kernel.shape[0] * kernel.shape[1]
@@ -142,6 +138,13 @@ def basis(layer: str, module: Any, weight: Array, bias: Array | None = None, *, 
         norm="" if norm is None else norm[0],
         spectrum=spectrum,
     )
+
+
+def by_outputs(module: Any, weight: Array, /) -> Values:
+    """Weight of a layer by groups, (groups, out / groups, in / groups, *taps), from what torch stores; float64."""
+    kernel = np.asarray(weight, dtype=np.float64)
+    kernel = kernel.reshape(int(getattr(module, "groups", 1)), -1, *kernel.shape[1:])
+    return kernel.swapaxes(1, 2) if getattr(module, "transposed", False) else kernel
 
 
 def project(basis: Basis, outputs: Any, /) -> Any:

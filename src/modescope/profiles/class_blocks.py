@@ -51,7 +51,8 @@ def separation(result: NetworkProfile, /) -> Iterator[Section]:
             "share",
             layers,
             [("between classes", [layer.separation[how].eta for layer in layers])],
-            "1 where images of a class all give the same signals. Band: 95 % of bootstrap samples of the images.",
+            "1 where images of a class all give the same signals. Band: 95 % of bootstrap samples of the images; their means "
+            "scatter more than those of the data, so that it may lie above the line where classes are small.",
         )
     ]
     drawn += [

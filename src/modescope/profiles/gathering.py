@@ -28,6 +28,7 @@ class Gathered:
         sample: Signals of some images.
         images: Number of images.
         right: Images whose largest output is their label; None without labels, or classes among the outputs.
+        outputs: Number of classes among the outputs, 0 without.
         span: Smallest and largest number of the images as the network takes them.
     """
 
@@ -37,6 +38,7 @@ class Gathered:
     sample: Sample
     images: int
     right: int | None
+    outputs: int
     span: tuple[float, float]
 
 
@@ -88,7 +90,7 @@ def gathered(
         )
     profiles = ClassProfiles(images.labels, classes=images.classes, parameters=parameters)
     extremes, sampling = Exemplars({name: one.s.size for name, one in bases.items()}, exemplars), Sampling(seed=seed)
-    count, right, low, high = 0, 0, np.inf, -np.inf
+    count, right, outputs, low, high = 0, 0, 0, np.inf, -np.inf
     judged = images.labels is not None
     for passed in passes(model, images, survey, bases, aggregate_by=parameters.aggregate, progress=progress):
         if sums is not None:
@@ -98,7 +100,7 @@ def gathered(
         extremes.add(passed)
         sampling.add(passed)
         count += len(next(iter(passed.signals.values())))
-        low, high = _span(passed, low, high)
+        low, high, outputs = *_span(passed, low, high), passed.outputs
         if passed.labels is None or passed.predicted is None:
             judged = False
         else:
@@ -110,6 +112,7 @@ def gathered(
         sample=sampling.value(),
         images=count,
         right=right if judged else None,
+        outputs=outputs,
         span=(low, high),
     )
 

@@ -124,7 +124,7 @@ def _opened(data: Any, batch: int) -> Images:
         sampler = type(getattr(data, "sampler", None) if inner is None else inner).__name__
         if sampler not in {"SequentialSampler", "NoneType", "_InfiniteConstantSampler", "DistributedSampler"}:
             raise UsageError(f"data: expected a DataLoader that keeps its order, got one with {sampler}; pass shuffle=False.")
-        return Images(lambda: (_batch(part) for part in data), None, source=in_memory)
+        return Images(lambda: (_batch(part) for part in _begun(data)), None, source=in_memory)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, list | tuple | str | bytes | Mapping):
         return Images(lambda: _of_dataset(data, batch), len(data), source=in_memory)
     if isinstance(data, list) and data:
@@ -153,6 +153,14 @@ def _batch(part: Any) -> Any:
     return found
 
 
+def _begun(loader: Any) -> Iterator[Any]:
+    """A pass over a loader, which draws a seed for its workers from torch's random numbers even where it has none: put back."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return iter(loader)
+
+
 def _of_dataset(data: Any, batch: int) -> Iterator[Any]:
     import torch
 
@@ -169,7 +177,7 @@ def _labels(data: Any) -> Any:
     if isinstance(data, np.ndarray) or hasattr(data, "untyped_storage"):
         return None
     if hasattr(data, "dataset") or isinstance(data, list):
-        parts = [_label(part) for part in data]
+        parts = [_label(part) for part in (data if isinstance(data, list) else _begun(data))]
         return None if any(part is None for part in parts) else np.concatenate(parts)
     found = [_label(data[i]) for i in range(len(data))]
     return None if any(label is None for label in found) else np.array(found)

@@ -11,6 +11,7 @@ import numpy as np
 from modescope.activations import given_back
 from modescope.matrix import Convolution
 from modescope.profiles.basis import Basis
+from modescope.profiles.images import Progress
 from modescope.profiles.survey import Survey, is_convolution, run
 from modescope.profiles.truncation import weights
 from modescope.svd import Values
@@ -59,7 +60,9 @@ class OperatorNorm:
     statement: str
 
 
-def operator_norms(model: Any, few: Any, survey: Survey, bases: Mapping[str, Basis], /) -> tuple[OperatorNorm, ...]:
+def operator_norms(
+    model: Any, few: Any, survey: Survey, bases: Mapping[str, Basis], /, *, progress: Progress | None = None
+) -> tuple[OperatorNorm, ...]:
     """Compare the operator of every convolution with its unfolding, on grids of the size that its input really has.
 
     Args:
@@ -67,6 +70,7 @@ def operator_norms(model: Any, few: Any, survey: Survey, bases: Mapping[str, Bas
         few: Some images as it takes them.
         survey: Of this network.
         bases: Modes by site; those of a folded batch norm are unfolded again: it is the weight as it is that is looked at.
+        progress: Told how many convolutions are done.
 
     Returns:
         One for each call of a convolution.
@@ -77,9 +81,11 @@ def operator_norms(model: Any, few: Any, survey: Survey, bases: Mapping[str, Bas
     sites = [site for site in survey.sites if site.name in bases and is_convolution(site.module)]
     sizes = _inputs(model, few, [site.module for site in sites])
     found = []
-    for site in sites:
+    for done, site in enumerate(sites, start=1):
         size = site.shape[1:] if site.module.transposed else sizes[id(site.module)][site.call]
         found.append(operator_norm(site.name, site.module, bases[site.name], size))
+        if progress is not None:
+            progress("operators", done, len(sites))
     return tuple(found)
 
 

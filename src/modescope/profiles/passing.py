@@ -31,6 +31,7 @@ class Passed:
         places: (n, r) index of the position that made the number, row-major, by site; only of the aggregates that choose one.
         predicted: (n,) class with the largest output, or None where the network gives no (n, classes).
         inputs: The batch as it was given to the network.
+        outputs: Number of classes that the network tells apart, 0 where `predicted` is None.
     """
 
     start: int
@@ -39,15 +40,20 @@ class Passed:
     places: Mapping[str, NDArray[np.int64]]
     predicted: Labels | None
     inputs: Any
+    outputs: int = 0
 
 
-def bases(model: Any, survey: Survey, /, *, bn: str = "ignore") -> dict[str, Basis]:
+def bases(
+    model: Any, survey: Survey, /, *, bn: str = "ignore", progress: Progress | None = None, task: str = "modes"
+) -> dict[str, Basis]:
     """Modes of every layer that was found, by the name of its site; a layer that is called several times is decomposed once.
 
     Args:
         model: The network.
         survey: Of this network.
         bn: "ignore", or "fold" to multiply the batch norm that takes the output of a layer into its weight.
+        progress: Told the number of layers done.
+        task: What it is told that this is.
 
     Raises:
         UsageError: `bn` is another word, or a batch norm cannot be folded in.
@@ -61,7 +67,7 @@ def bases(model: Any, survey: Survey, /, *, bn: str = "ignore") -> dict[str, Bas
             tensors |= dict.fromkeys((tensor.name, *tensor.aliases), tensor)
     found: dict[tuple[str, str], Basis] = {}
     made: dict[str, Basis] = {}
-    for site in survey.sites:
+    for done, site in enumerate(survey.sites, start=1):
         norm = site.norm if bn == "fold" else ""
         key = (site.layer, norm)
         if key not in found:
@@ -70,6 +76,8 @@ def bases(model: Any, survey: Survey, /, *, bn: str = "ignore") -> dict[str, Bas
             given = None if bias is None or site.module.bias is None else bias.read()
             found[key] = basis(site.layer, site.module, weight.read(), given, norm=(norm, survey.norms[norm]) if norm else None)
         made[site.name] = found[key]
+        if progress is not None:
+            progress(task, done, len(survey.sites))
     return made
 
 
@@ -124,13 +132,19 @@ def passes(
             begin()
             output = run(model, batch)
         found = {name: value.double().cpu().numpy() for name, value in signals.items()}
+        if missing := next((site for site in sites if site.name not in found), None):
+            raise UsageError(
+                f"layer {missing.name!r}: expected the network to call it on every batch, it did not on the one from image {start} "
+                f"on; leave it out by layers=."
+            )
         for name, values in found.items():
             _check(name, values, count, start)
         labels = None if images.labels is None else images.labels[start : start + count]
         if images.labels is not None and labels is not None and len(labels) < count:
             raise UsageError(f"labels: expected one for each image, got {len(images.labels)} for more images than that.")
         at = {name: value.cpu().numpy() for name, value in places.items()}
-        yield Passed(start, labels, found, at, _predicted(output, count), batch)
+        predicted = _predicted(output, count)
+        yield Passed(start, labels, found, at, *((None, batch) if predicted is None else (predicted[0], batch, predicted[1])))
         start += count
         if progress is not None:
             progress(task, start, images.count)
@@ -173,9 +187,9 @@ def _check(name: str, values: Values, count: int, start: int) -> None:
         )
 
 
-def _predicted(output: Any, count: int) -> Labels | None:
+def _predicted(output: Any, count: int) -> tuple[Labels, int] | None:
+    """Class with the largest output of each image, and the number of classes; None where the output gives none."""
     value = output[0] if isinstance(output, tuple | list) and output else output
     if not hasattr(value, "untyped_storage") or value.ndim != 2 or value.shape[0] != count or value.shape[1] < 2:
         return None
-    found: Labels = value.argmax(dim=1).cpu().numpy()
-    return found
+    return value.argmax(dim=1).cpu().numpy(), int(value.shape[1])

@@ -79,7 +79,7 @@ def survey(model: Any, few: Any, /, *, layers: Any = None) -> Survey:
             skipped[name] = reason
             continue
         shape = tuple(channels_second(hooked, module, output).shape[1:])
-        norm = next((one for one, given in takers if given is output), "")
+        norm = next((one for one, given in takers if given is output), "") if _normed(module, output) else ""
         label = name if total[name] == 1 else f"{name}@{place}"
         sites.append(Site(label, name, module, hooked, place, total[name], shape, norm))
     skipped |= {name: "the network did not call it on these images" for name in weighted if name not in total}
@@ -145,6 +145,11 @@ def _unfit(hooked: Any, module: Any, output: Any, count: int) -> str:
         return f"its output is no batch of numbers but {type(output).__name__}"
     rows = channels_second(hooked, module, output).shape[0]
     return "" if rows == count else f"its output has {rows} rows for {count} images: no row belongs to one image"
+
+
+def _normed(module: Any, output: Any) -> bool:
+    """Whether a batch norm that takes an output scales the channels of the layer: it scales the second axis."""
+    return is_convolution(module) or output.ndim == 2
 
 
 def channels_second(hooked: Any, module: Any, output: Any) -> Any:

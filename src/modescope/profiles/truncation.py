@@ -1,5 +1,6 @@
 """How well a network still tells classes apart when its layers keep some of their modes only."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ WAYS = ("top", "bottom", "random", "outliers")
 MOST = 1000  # images; there are as many passes over them as truncations
 DRAWS = 3
 PROBED, SECONDS = 32, 180  # images that are timed, and how long it may take where nobody asked for it
+CLEAR = 8  # times as long as it may take: no larger batch makes up for that, and none is timed
+TIMED = 5e8  # multiply-adds of the sum of modes that is timed
 LEVEL = 0.01  # of the outliers, over all layers
 NORMAL = 1.959963984540054  # quantile of the interval
 
@@ -272,18 +275,37 @@ def truncations(
     if wanted is False:
         return "not asked for"
     if wanted is None:
-        few = images.first(PROBED)
-        with given_back(model):
-            run(model, few)  # what is prepared on the first call is not timed
-            start = time.perf_counter()
-            run(model, few)
-            taken = time.perf_counter() - start
         passes = (len(survey.sites) + 1) * (len(SHARES) * (2 + DRAWS) + 1)
-        seconds = passes * taken / len(few) * min(MOST, MOST if images.count is None else images.count)
+        total = passes * min(MOST, MOST if images.count is None else images.count)
+        seconds = total * _each(model, images.first())
+        if seconds < CLEAR * SECONDS:
+            seconds = total * _each(model, images.first(PROBED))
+            seconds += sum(map(_composing, layered(model, survey, bases)[0].values()))
         if seconds > SECONDS:
             return f"it would take about {seconds / 60:.0f} minutes here; ask for it by truncation=True"
-    found = curve(model, images, survey, bases, seed=seed, progress=progress)
+    try:
+        found = curve(model, images, survey, bases, seed=seed, progress=progress)
+    except KeyboardInterrupt:  # what was found before this last step is worth more than an end without it
+        return "interrupted before it was done"
     return found if found.points else found.status
+
+
+def _each(model: Any, few: Any) -> float:
+    """Seconds that the network takes for one of some images."""
+    with given_back(model):
+        run(model, few)  # what is prepared on the first call is not timed
+        start = time.perf_counter()
+        run(model, few)
+        return (time.perf_counter() - start) / len(few)
+
+
+def _composing(basis: Basis) -> float:
+    """About how many seconds it takes to sum the modes of a layer for all its truncations, alone and with others."""
+    few = max(1, min(basis.s.size, int(TIMED / (basis.groups * math.prod(basis.shape)))))
+    start = time.perf_counter()
+    weights(basis, np.arange(few))
+    taken = time.perf_counter() - start
+    return 2 * (2 + DRAWS) * sum(share for share in SHARES if share < 1) * basis.s.size / few * taken
 
 
 def interval(hits: float, count: int, /) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from modescope.laws import marchenko_pastur, tracy_widom, wishart
 from modescope.matrix import Array, Matrix, Tensor
 from modescope.measures.bulk import Result as Bulk
 from modescope.measures.bulk import analyze
-from modescope.profiles.basis import Basis, basis
+from modescope.profiles.basis import Basis, by_outputs
 from modescope.profiles.images import Progress
 from modescope.profiles.survey import Site, Survey
 from modescope.profiles.truncation import weights
@@ -314,10 +314,10 @@ def _start(
             return None, fresh
         weight = fresh
     try:
-        first = basis(site.layer, site.module, weight)
-        if (first.groups, first.shape, first.kernel) != (own.groups, own.shape, own.kernel):
+        kernel = by_outputs(site.module, weight)
+        if kernel.shape != (own.groups, own.shape[0], *own.kernel):
             return None, f"the start has another shape, {tuple(np.shape(weight))}"
-        block = weights(first)[group or 0] * own.gain.reshape(own.groups, -1, 1)[group or 0]
+        block = kernel[group or 0].reshape(own.shape) * own.gain.reshape(own.groups, -1, 1)[group or 0]
         spectrum = _formed(own, group or 0, block)
         assert spectrum.entries is not None
         return count(spectrum.s, own.shape, spectrum.entries.std, variance=variance), said
@@ -335,7 +335,8 @@ def _fresh(site: Site, seed: int) -> Array | str:
     if not callable(getattr(module, "reset_parameters", None)):
         return f"no start: {type(module).__name__} has no reset_parameters"
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(int(generator(seed, "start", site.layer).integers(1 << 62)))
+        # not torch.manual_seed, which seeds accelerators too: nothing gives their random numbers back
+        torch.default_generator.manual_seed(int(generator(seed, "start", site.layer).integers(1 << 62)))
         try:
             copy = deepcopy(module).cpu()
             copy.reset_parameters()
