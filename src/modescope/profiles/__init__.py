@@ -24,6 +24,7 @@ from modescope.profiles.result import NetworkProfile, ProfiledLayer
 from modescope.profiles.selection import RULES as SELECTIONS
 from modescope.profiles.selection import SHARE, ranked
 from modescope.profiles.separation import separation
+from modescope.profiles.subject import Subject
 from modescope.profiles.survey import Survey, survey
 from modescope.profiles.truncation import truncations
 from modescope.profiles.validation import validations
@@ -126,12 +127,9 @@ def profile(
     modes = bases(model, surveyed, bn=bn, progress=progress)
     kept = {name: ranked(one, rule=select, amount=amount, tests=len(modes), seed=seed) for name, one in modes.items()}
     parameters = Parameters(aggregate, bn, share, compat, select, amount)
+    subject = Subject(model, found, surveyed, modes, kept)
     passed = gathered(
-        model,
-        found,
-        surveyed,
-        modes,
-        kept,
+        subject,
         parameters,
         exemplars=exemplars,
         by_image=rule == "fraction",
@@ -147,9 +145,7 @@ def profile(
         }
         for name, one in passed.statistics.items()
     }
-    made = pictured(
-        model, found, surveyed, modes, kept, passed, shown=shown, features=features, span=span, seed=seed, progress=progress
-    )
+    made = pictured(subject, passed, shown=shown, features=features, span=span, seed=seed, progress=progress)
     judged = validations(surveyed, modes, untrained=untrained, seed=seed, progress=progress)
     norms = {one.site: one for one in operator_norms(model, found.first(), surveyed, modes, progress=progress)}
     layered = tuple(

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from modescope.profiles.algebra import ClassProfiles, Parameters, ProfilesByClass
-from modescope.profiles.basis import Basis
 from modescope.profiles.class_sums import ClassStatistics, ClassSums
 from modescope.profiles.exemplars import Exemplars, Extremes
-from modescope.profiles.images import Images, Progress
+from modescope.profiles.images import Progress
 from modescope.profiles.passing import Passed, passes
 from modescope.profiles.sample import Sample, Sampling
-from modescope.profiles.selection import Ranked, combined, contributing
-from modescope.profiles.survey import Survey
+from modescope.profiles.selection import combined, contributing
+from modescope.profiles.subject import Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +41,7 @@ class Gathered:
 
 
 def gathered(
-    model: Any,
-    images: Images,
-    survey: Survey,
-    bases: Mapping[str, Basis],
-    kept: Mapping[str, Ranked],
+    subject: Subject,
     parameters: Parameters,
     /,
     *,
@@ -61,11 +55,7 @@ def gathered(
     """Run a network over a data set once; memory does not depend on the number of images.
 
     Args:
-        model: The network.
-        images: The data set.
-        survey: Of this network.
-        bases: Modes by site.
-        kept: Which of them are followed.
+        subject: The network, its images and its modes.
         parameters: How signals are aggregated and chosen.
         exemplars: Images to keep at each end of a mode.
         by_image: Count by class which images chose a mode, for the rule `fraction` of membership.
@@ -77,6 +67,7 @@ def gathered(
     Raises:
         UsageError: As `passes` and `ClassSums`.
     """
+    images, kept = subject.images, subject.kept
     sums = None
     if images.labels is not None:
         sums = ClassSums(
@@ -89,10 +80,11 @@ def gathered(
             seed=seed,
         )
     profiles = ClassProfiles(images.labels, classes=images.classes, parameters=parameters)
-    extremes, sampling = Exemplars({name: one.s.size for name, one in bases.items()}, exemplars), Sampling(seed=seed)
+    extremes, sampling = Exemplars({name: one.s.size for name, one in subject.bases.items()}, exemplars), Sampling(seed=seed)
     count, right, outputs, low, high = 0, 0, 0, np.inf, -np.inf
     judged = images.labels is not None
-    for passed in passes(model, images, survey, bases, aggregate_by=parameters.aggregate, progress=progress):
+    running = passes(subject.model, images, subject.survey, subject.bases, aggregate_by=parameters.aggregate, progress=progress)
+    for passed in running:
         if sums is not None:
             sums.add(passed)
         chosen = {n: combined(a, kept[n], share=parameters.share, compat=parameters.compat) for n, a in passed.signals.items()}

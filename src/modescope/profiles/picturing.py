@@ -7,14 +7,13 @@ from typing import Any
 
 from modescope.errors import Interrupted, UsageError
 from modescope.profiles import transforms
-from modescope.profiles.basis import Basis
 from modescope.profiles.exemplars import Crops, crops
 from modescope.profiles.features import Feature, visualise
 from modescope.profiles.gathering import Gathered
-from modescope.profiles.images import Images, Progress
+from modescope.profiles.images import Progress
 from modescope.profiles.receptive import Field, fields
-from modescope.profiles.selection import Ranked
-from modescope.profiles.survey import Survey, run
+from modescope.profiles.subject import Subject
+from modescope.profiles.survey import run
 
 BUDGET = 120.0  # seconds of features that nobody asked for
 CLIMB = 3.0  # times a pass of the network that a step of a climb takes, as it also goes backwards
@@ -34,11 +33,7 @@ class Pictured:
 
 
 def pictured(
-    model: Any,
-    images: Images,
-    survey: Survey,
-    bases: Mapping[str, Basis],
-    kept: Mapping[str, Ranked],
+    subject: Subject,
     gathered: Gathered,
     /,
     *,
@@ -51,11 +46,7 @@ def pictured(
     """Fetch and make the pictures of the first modes that are kept.
 
     Args:
-        model: The network.
-        images: The data set.
-        survey: Of this network.
-        bases: Modes by site.
-        kept: Which of them are followed.
+        subject: The network, its images and its modes.
         gathered: What the pass over the images gave.
         shown: Modes of each site whose images are fetched.
         features: Modes of each site that images are made for; None for `shown` where that takes less than `BUDGET`.
@@ -63,53 +54,45 @@ def pictured(
         seed: Of all draws.
         progress: Told the task and what is done of it.
     """
-    chosen = {name: one.modes[:shown].tolist() for name, one in kept.items()}
+    chosen = {name: one.modes[:shown].tolist() for name, one in subject.kept.items()}
     placed: dict[str, Field] = {}
     if any(one.top.places is not None for one in gathered.extremes.values()):
-        placed = fields(model, survey, images.first())
-    fetched = crops(images, gathered.extremes, modes=chosen, fields=placed, progress=progress)
-    return Pictured(fetched, _made(model, images, survey, bases, kept, gathered, shown, features, span, seed, progress))
+        placed = fields(subject.model, subject.survey, subject.images.first())
+    fetched = crops(subject.images, gathered.extremes, modes=chosen, fields=placed, progress=progress)
+    within = gathered.span if span is None else span
+    count = shown if features is None else features
+    if reason := _refused(subject, within, count, asked=features is not None):
+        return Pictured(fetched, {site.name: reason for site in subject.survey.sites})
+    return Pictured(fetched, _made(subject, within, count, seed, progress))
+
+
+def _refused(subject: Subject, span: tuple[float, float], count: int, *, asked: bool) -> str:
+    """Why no images are made, or nothing."""
+    few = subject.images.first()
+    if not count:
+        return "no images were asked for"
+    if not few.dtype.is_floating_point if hasattr(few, "is_floating_point") else few.dtype.kind != "f":
+        return "the network takes no floating-point images, which could be changed little by little"
+    if not asked and (seconds := _seconds(subject.model, few, len(subject.survey.sites), 2 * count)) > BUDGET:
+        return f"it would take about {seconds / 60:.0f} minutes here; ask for it by features={count}"
+    return "" if span[0] < span[1] else "all numbers of the images are equal; say in which span an image may lie"
 
 
 def _made(
-    model: Any,
-    images: Images,
-    survey: Survey,
-    bases: Mapping[str, Basis],
-    kept: Mapping[str, Ranked],
-    gathered: Gathered,
-    shown: int,
-    features: int | None,
-    span: tuple[float, float] | None,
-    seed: int,
-    progress: Progress | None,
+    subject: Subject, span: tuple[float, float], count: int, seed: int, progress: Progress | None
 ) -> dict[str, tuple[Feature, ...] | str]:
-    names = [site.name for site in survey.sites]
-    few = images.first()
-    if features == 0:
-        return dict.fromkeys(names, "no images were asked for")
-    if not few.dtype.is_floating_point if hasattr(few, "is_floating_point") else few.dtype.kind != "f":
-        return dict.fromkeys(names, "the network takes no floating-point images, which could be changed little by little")
-    count = shown if features is None else features
-    if features is None:
-        seconds = _seconds(model, few, len(names), 2 * count)
-        if seconds > BUDGET:
-            said = f"it would take about {seconds / 60:.0f} minutes here; ask for it by features={count}"
-            return dict.fromkeys(names, said)
-    low, high = gathered.span if span is None else span
-    if not low < high:
-        return dict.fromkeys(names, "all numbers of the images are equal; say in which span an image may lie")
+    names = [site.name for site in subject.survey.sites]
     found: dict[str, tuple[Feature, ...] | str] = {}
     for name in names:
         try:
             found[name] = visualise(
-                model,
+                subject.model,
                 name,
-                kept[name].modes[:count].tolist(),
-                survey=survey,
-                basis=bases[name],
-                shape=tuple(few.shape[1:]),
-                span=(low, high),
+                subject.kept[name].modes[:count].tolist(),
+                survey=subject.survey,
+                basis=subject.bases[name],
+                shape=tuple(subject.images.first().shape[1:]),
+                span=span,
                 seed=seed,
                 progress=progress,
             )
