@@ -167,12 +167,14 @@ def test_an_interrupt_leaves_with_its_code(monkeypatch: pytest.MonkeyPatch, caps
 def test_images_that_ctrl_c_cut_short_are_kept_and_the_code_says_so(
     files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from modescope.errors import Interrupted
     from modescope.profiles import picturing
 
-    monkeypatch.setattr(
-        picturing, "_made", lambda _model, _images, survey, *_: {site.name: "interrupted before" for site in survey.sites}
-    )
-    assert _run(["profile", "net.py:net", "--data", "digits.npz", "-o", "a.json", *QUICK]) == 130
+    def interrupted(*_args: Any, **_options: Any) -> None:
+        raise Interrupted(())
+
+    monkeypatch.setattr(picturing, "visualise", interrupted)
+    assert _run(["profile", "net.py:net", "--data", "digits.npz", "-o", "a.json", *QUICK, "--features", "1"]) == 130
     assert is_report(files / "a.json")
     out, err = capsys.readouterr()
     assert out == ""
