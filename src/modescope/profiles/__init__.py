@@ -237,9 +237,13 @@ def _cautions(layers: Sequence[ProfiledLayer], survey: Survey, images: Images, a
             "the number of its class is that of the largest output, which says nothing where the two are counted differently."
         )
     if images.skipped:
-        said.append(f"{len(images.skipped)} images could not be read and are left out.")
+        said.append(f"{_are(len(images.skipped), 'image')} left out, which could not be read.")
     if survey.skipped:
-        said.append(f"{len(survey.skipped)} layers are left out, each with its reason below.")
+        said.append(f"{_are(len(survey.skipped), 'layer')} left out, each with its reason below.")
     if tied := [layer.site for layer in layers if layer.basis.ties]:
         said.append(f"Some modes have equal singular values, single ones mean nothing there: {', '.join(tied[:4])}.")
     return tuple(said)
+
+
+def _are(count: int, word: str) -> str:
+    return f"1 {word} is" if count == 1 else f"{count} {word}s are"
