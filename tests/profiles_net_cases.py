@@ -1,4 +1,4 @@
-"""The digits network of the science notes: small, trained once for a whole run of the tests, with the start it was trained from."""
+"""The digits network of the experiments: small, trained once for a whole run of the tests, with the start it was trained from."""
 
 from copy import deepcopy
 from dataclasses import dataclass
