@@ -12,8 +12,9 @@ import pytest
 
 import modescope
 from modescope.errors import UsageError
+from modescope.plain_data import plain
 from modescope.profiles import hif
-from modescope.profiles.document import document, energies, frame, interchanged, plain, used, verdicts
+from modescope.profiles.document import document, energies, frame, interchanged, used, verdicts
 from modescope.profiles.result import NetworkProfile
 from profiles_page_cases import CLASSES, COUNT, LAYERS, bare, digits, odd
 

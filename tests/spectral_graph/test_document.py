@@ -12,9 +12,10 @@ import pytest
 
 import modescope
 from graph_cases import FAILED_LAYER, HOSTILE_LAYER, large, planted
+from modescope.plain_data import plain
 from modescope.spectral_graph.bias_nodes import BiasRead
 from modescope.spectral_graph.dead_channels import DeadChannels
-from modescope.spectral_graph.document import RENAMED, document, plain
+from modescope.spectral_graph.document import RENAMED, document
 from modescope.spectral_graph.internal_dimensions import InternalDimensions
 from modescope.spectral_graph.near_kernels import Block, NearKernels
 from modescope.spectral_graph.result import SpectralGraph

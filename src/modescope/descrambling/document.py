@@ -4,18 +4,16 @@ The matrices themselves are too many numbers for a document: `Descrambling.save`
 that file.
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
+from modescope import plain_data
 from modescope.descrambling.closed_form import Rotation
 from modescope.descrambling.operators import Smoothness
 from modescope.descrambling.result import SCHEMA, Descrambling
+from modescope.plain_data import number
 
-DIGITS = 9
 LONG = 16  # numbers of a list from which its range is told instead
 OBJECTIVE = ("identity", "optimal", "reached", "maximal", "random_mean", "random_std", "score", "z_identity", "bound")
 
@@ -59,25 +57,7 @@ def document(result: Descrambling, /, *, arrays: str | None = None) -> dict[str,
 
 def plain(value: Any, /) -> Any:
     """Plain JSON data of what a result is made of; of a long list its range, of a matrix its shape, of a rotation nothing."""
-    if is_dataclass(value) and not isinstance(value, type):
-        kept = [item.name for item in fields(value) if not isinstance(getattr(value, item.name), Rotation | Smoothness)]
-        return {name: plain(getattr(value, name)) for name in kept}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _array(value)
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return number(value)
-    return value if isinstance(value, str | int | None) else str(value)
-
-
-def number(value: float, /) -> float | None:
-    """A number with as many digits as are known of it, or more; null where it is not finite."""
-    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return plain_data.plain(value, array=_array, omitted=(Rotation, Smoothness))
 
 
 def _array(values: Any) -> Any:

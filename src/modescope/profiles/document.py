@@ -3,8 +3,7 @@
 Arrays of all modes are too many numbers for a document: `NetworkProfile.save` writes them as safetensors.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from modescope.errors import UsageError
 from modescope.measures import bulk
+from modescope.plain_data import number, plain
 from modescope.profiles.exemplars import End
 from modescope.profiles.features import Feature
 from modescope.profiles.hif import to_hif
@@ -26,7 +26,6 @@ from modescope.svd import Values
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-DIGITS = 9
 Verdicts = tuple[bool | None, ...]
 OPERATOR = ("grid", "unfolding", "norm", "lower", "upper", "four_way", "zero_padded", "holds", "statement")
 BULK = ("sigma", "edge_upper", "threshold", "outliers", "p", "fit_ratio", "status")
@@ -129,24 +128,6 @@ def used(result: NetworkProfile, layer: ProfiledLayer, /) -> Values:
         return np.zeros(layer.basis.s.size)
     found: Values = profile.count / result.whole.inputs
     return found
-
-
-def plain(value: Any, /) -> Any:
-    """Plain JSON data of options and of what is said about the source."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return number(value)
-    return value if isinstance(value, str | int | None) else str(value)
-
-
-def number(value: float, /) -> float | None:
-    """A number with as many digits as are known of it, or more; null where it is not finite."""
-    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float | None:

@@ -6,17 +6,16 @@ something, is told as its first mode and the number of its modes: `from_mode: 7,
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modescope.plain_data import number, plain
 from modescope.spectral_graph.result import SCHEMA, Chain, Column, Connection, SpectralGraph
 from modescope.spectral_graph.wiring import Gap
 from modescope.svd import Values
 
-DIGITS = 9  # of singular values and statistics
 SHORT = 6  # of overlaps and p-values, of which there are many
 
 # What statistics of blocks call the two sides, and what they measure, in the words of the document.
@@ -129,24 +128,6 @@ def edge_rows(graph: SpectralGraph, chosen: NDArray[np.int64], /) -> Iterator[di
             "unstable": bool(edges.unstable[at]),
             "silent": bool(edges.silent[at]),
         }
-
-
-def plain(value: Any, /) -> Any:
-    """Plain JSON data of anything a result is made of."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return number(value) if isinstance(value, float) else value
-
-
-def number(value: float, digits: int = DIGITS, /) -> float | None:
-    """A number with as many digits as are known of it, or more; null where it is not finite."""
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _layer(column: Column, *, values: bool) -> dict[str, Any]:

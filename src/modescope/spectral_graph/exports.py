@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modescope.errors import UsageError
+from modescope.plain_data import number
 from modescope.render import by_suffix, replace
-from modescope.spectral_graph.document import edge_rows, edges_of, number
+from modescope.spectral_graph.document import edge_rows, edges_of
 from modescope.spectral_graph.pairs import Indices
 from modescope.spectral_graph.result import SpectralGraph
 from modescope.svd import Values
