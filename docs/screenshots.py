@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import modescope as ms
-from modescope.profiles.factories import weighted
+from modescope.factories import weighted
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))

@@ -124,10 +124,10 @@ def command(
     from modescope.cli import INTERRUPTED
     from modescope.cli._progress import tasks
     from modescope.cli._write import check, chosen, write
+    from modescope.factories import made, placed, weighted
     from modescope.profiles import profile
     from modescope.profiles.arrays import HIF, SUFFIX
     from modescope.profiles.document import document
-    from modescope.profiles.factories import made, placed, weighted
     from modescope.profiles.image_files import opened
     from modescope.render._plain import plain
 

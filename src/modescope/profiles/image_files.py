@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modescope import checkpoints
+from modescope import checkpoints, idx
 from modescope.errors import UnreadableError, UsageError
 from modescope.matrix import Array, Tensor
-from modescope.profiles import image_folder, image_idx
+from modescope.profiles import image_folder
 from modescope.profiles.images import BATCH, Images, Progress, images
 
 Floats = NDArray[np.float32]
@@ -254,11 +254,11 @@ def _resized(x: Floats, size: tuple[int, int]) -> Floats:
 
 def _arrays(source: Path, labels: Any, name: str | None) -> tuple[Array, Array | None, str]:
     """Images, their labels or None, and the format."""
-    if image_idx.claims(source):
+    if idx.claims(source):
         if labels is None:
-            beside = image_idx.beside(source)
-            return image_idx.read(source), None if beside is None else image_idx.read(beside), "IDX"
-        return image_idx.read(source), _labels(source, labels), "IDX"
+            beside = idx.beside(source)
+            return idx.read(source), None if beside is None else idx.read(beside), "IDX"
+        return idx.read(source), _labels(source, labels), "IDX"
     if source.suffix.lower() not in ARRAYS:
         raise UsageError(
             f"{source}: expected a folder of pictures, a .npz, .npy or IDX file, got {source.suffix or 'no suffix'!r}."
@@ -298,8 +298,8 @@ def _labels(source: Path, labels: Any) -> Array:
     file = Path(labels)
     if not file.is_file():
         raise UsageError(f"labels of {source}: expected an array, a .npy or IDX file or the name of an array, got {str(labels)!r}.")
-    if image_idx.claims(file):
-        return image_idx.read(file)
+    if idx.claims(file):
+        return idx.read(file)
     members = list(_members(file).values()) if file.suffix.lower() in ARRAYS else []
     if len(members) != 1:
         raise UsageError(f"{file}: expected labels as one array in a .npy or IDX file.")

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from modescope.errors import UnsafeError, UsageError
-from modescope.profiles.factories import made, placed, weighted
+from modescope.factories import made, placed, weighted
 
 SOURCE = """
 from beside import WIDTH
