@@ -259,8 +259,8 @@ function Loom({ wires, placed, height, count, start, lit, label, scale, choices,
     };
   }, []);
 
-  useEffect(() => {
-    if (!start) return undefined;
+  useLayoutEffect(() => {
+    if (!start) return undefined; // listens as soon as the path is lit, not a frame later
     const press = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || !home.current?.offsetParent) return;
       event.stopImmediatePropagation(); // the page would leave the section
