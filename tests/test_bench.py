@@ -58,6 +58,19 @@ def test_clocks_take_turns_and_the_first_turn_does_not_count():
     assert calls[:2] != calls[2:4]
 
 
+def test_a_ratio_of_turns_is_the_median_of_the_rounds_and_keeps_the_times_of_that_round():
+    row = import_module("_mode_turns").ratio("a", "b", [1.0, 90.0, 4.0], [2.0, 10.0, 5.0], limit=0.7)
+    assert (row.value, row.ours, row.theirs, row.met) == (0.8, 4.0, 5.0, False)
+    assert import_module("_mode_turns").predicted(row, 0.4).remark == "0.4 by multiply-adds, measured 2 x that"
+
+
+def test_works_that_take_turns_run_once_before_each_run_that_counts():
+    calls = []
+    found = import_module("_mode_turns").turns({name: lambda name=name: calls.append(name) for name in "ab"}, 2)
+    assert {name: len(times) for name, times in found.items()} == {"a": 2, "b": 2}
+    assert "".join(calls) == "bbaa" + "aabb" + "bbaa"
+
+
 def test_a_peer_that_cannot_be_installed_is_a_reason_and_not_a_crash(tmp_path, monkeypatch):
     measure, peers = import_module("_measure"), import_module("_peers")
     monkeypatch.setenv("MODESCOPE_BENCH", str(tmp_path / "peers"))

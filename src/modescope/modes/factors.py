@@ -35,7 +35,14 @@ class Modes:
         arrays = [np.array(one, np.float64) for one in (self.xi_out, self.s, self.xi_in)]
         xi_out, s, xi_in = arrays
         p = s.size
-        if s.ndim != 1 or not p or xi_out.ndim != 2 or xi_in.ndim != 2 or xi_out.shape[1] != p or xi_in.shape[0] != p:
+        if (
+            s.ndim != 1
+            or not all(one.size for one in arrays)
+            or xi_out.ndim != 2
+            or xi_in.ndim != 2
+            or xi_out.shape[1] != p
+            or xi_in.shape[0] != p
+        ):
             raise UsageError(
                 f"modes: expected xi_out (out, p), s (p,) and xi_in (p, in) with p at least 1, got {xi_out.shape}, {s.shape} and "
                 f"{xi_in.shape}."
@@ -115,6 +122,14 @@ def balanced(modes: Modes, /) -> Modes:
     )
 
 
+def orthonormal(modes: Modes, /) -> Modes:
+    """The same weight in modes with orthonormal patterns: these where theirs are, up to 1e-5, and else its singular triples."""
+    grams = modes.xi_out.T @ modes.xi_out, modes.xi_in @ modes.xi_in.T
+    if all(np.abs(gram - np.eye(modes.count)).max() <= 1e-5 for gram in grams):
+        return modes
+    return Modes(*svd(modes))
+
+
 def gauged(modes: Modes, c: Array | float, d: Array | float, /) -> Modes:
     """The same weight in another gauge, `(c a, s / (c d), d b)`.
 
@@ -124,11 +139,14 @@ def gauged(modes: Modes, c: Array | float, d: Array | float, /) -> Modes:
         d: Factor of the input patterns, likewise.
 
     Raises:
-        UsageError: A factor is 0 or not finite.
+        UsageError: A factor is 0 or not finite, or there are not as many as modes.
     """
-    c, d = (np.broadcast_to(np.asarray(one, np.float64), modes.s.shape) for one in (c, d))
+    c, d = (np.asarray(one, np.float64) for one in (c, d))
+    if any(one.shape not in {(), (1,), modes.s.shape} for one in (c, d)):
+        raise UsageError(f"gauge: expected one factor, or one for each of {modes.count} modes, got shapes {c.shape} and {d.shape}.")
     if not (np.isfinite(c * d).all() and np.all(c * d != 0)):
         raise UsageError("gauge: expected finite factors c and d that are not 0.")
+    c, d = np.broadcast_to(c, modes.s.shape), np.broadcast_to(d, modes.s.shape)
     return Modes(modes.xi_out * c, modes.s / (c * d), modes.xi_in * d[:, None])
 
 

@@ -162,7 +162,7 @@ def _channels(tensor: Tensor, matrix: Matrix) -> tuple[int, int]:
             taps = prod(tensor.shape[2:])
             channels = matrix.shape[1] // taps
             groups = channels if matrix.view == "channels" else _declared_groups(tensor)
-        case "lora" if len(tensor.shape) > 2:
+        case "lora" | "mode_factors" if len(tensor.shape) > 2:
             channels = tensor.shape[1]
         case _:
             channels = matrix.shape[1]
@@ -197,7 +197,7 @@ def _bias_beside(tensor: Tensor, known: Mapping[str, Tensor]) -> tuple[Tensor, i
     if tensor.leaf in separate:
         bias = known.get(f"{prefix}in_proj_bias")
         return (bias, separate[tensor.leaf] * bias.shape[0] // 3) if bias is not None and len(bias.shape) == 1 else None
-    leaf = {"kernel": "bias", "w": "b", "W": "b"}.get(tensor.leaf, tensor.leaf.replace("weight", "bias"))
+    leaf = {"kernel": "bias", "w": "b", "W": "b", "xi_in": "bias"}.get(tensor.leaf, tensor.leaf.replace("weight", "bias"))
     bias = known.get(prefix + leaf)
     return (bias, 0) if bias is not None and leaf != tensor.leaf and len(bias.shape) == 1 else None
 

@@ -1,0 +1,112 @@
+"""Claim: modes can be pruned and grown while a network learns digits; what that costs beside starting with as many is measured.
+
+    python examples/modes_found_in_training.py          # three rules, five splits: two minutes on one core
+    python examples/modes_found_in_training.py --quick  # two splits
+
+Networks 64-100-100-10 by the recipe of `digits_in_modes.py` begin with 30 spectral modes in the hidden layers, and are pruned at
+some epochs, by the norms of their modes or by the energy of the weight, or they begin with two and grow. Beside each the same
+number of epochs is spent on a network that has, from its start, as many modes in every layer as the other ended with.
+"""
+
+import argparse
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from digits_in_modes import EPOCHS, USEFUL, parameters, trained
+
+from modescope.modes.growth import Grow, KeepEnergy, PruneBelow
+
+SPLITS = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Modes at the start, and the rules that change them."""
+
+    counts: tuple[int | None, ...]
+    rules: Mapping[str, Any]
+
+
+PLANS = {
+    "pruned by norm": Plan(USEFUL, {"prune": PruneBelow(0.6, every=5, start=11)}),
+    "pruned by energy": Plan(USEFUL, {"prune": KeepEnergy(0.9, every=10, start=11)}),
+    "grown": Plan((2, 2, 2), {"grow": Grow(2, most=10, every=4, start=5)}),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One network whose modes changed, and one that had as many from its start.
+
+    Attributes:
+        plan: Name of the plan.
+        split: Of the data.
+        modes: Of every layer at the end.
+        parameters: Of both at the end.
+        changed: Accuracy of the network whose modes changed.
+        fixed: Of the other.
+        changes: How often a layer changed.
+    """
+
+    plan: str
+    split: int
+    modes: tuple[int, ...]
+    parameters: int
+    changed: float
+    fixed: float
+    changes: int
+
+
+def pair(name: str, split: int, *, epochs: int = EPOCHS) -> Pair:
+    """Train both."""
+    plan = PLANS[name]
+    net, done = trained(plan.counts, split, epochs=epochs, **plan.rules)
+    modes = tuple(layer.n_modes for layer in net.layers)
+    other, alike = trained(modes, split, epochs=epochs)
+    assert parameters(net) == parameters(other)
+    changes = sum(len(epoch.changes) for epoch in done.epochs)
+    return Pair(name, split, modes, parameters(net), done.accuracy, alike.accuracy, changes)
+
+
+def runs(name: str, splits: Iterable[int], *, epochs: int = EPOCHS) -> list[Pair]:
+    """One plan on several splits."""
+    return [pair(name, split, epochs=epochs) for split in splits]
+
+
+def lost(found: list[Pair]) -> tuple[float, float]:
+    """Points by which the fixed number is better: mean over the splits and its standard error."""
+    apart = [100 * (one.fixed - one.changed) for one in found]
+    return mean(apart), stdev(apart) / math.sqrt(len(apart))
+
+
+def line(found: list[Pair]) -> str:
+    """A row of the table."""
+    changed, fixed = ([100 * one for one in some] for some in zip(*((one.changed, one.fixed) for one in found), strict=True))
+    modes = " ".join(f"{mean(layer):.1f}" for layer in zip(*(one.modes for one in found), strict=True))
+    return (
+        f"{found[0].plan:<17} {modes:>15} {mean(one.parameters for one in found):>10,.0f} {mean(changed):>6.2f} ± {stdev(changed):.2f}"
+        f" {mean(fixed):>6.2f} ± {stdev(fixed):.2f} {'{:+.2f} ± {:.2f}'.format(*lost(found)):>14} {len(found):>5}"
+    )
+
+
+HEAD = f"{'plan':<17} {'modes at the end':>15} {'parameters':>10} {'accuracy ± sd':>13} {'fixed from start':>13} {'points lost':>14} {'runs':>5}"
+
+
+def main() -> None:
+    """Train, and print rows as soon as they are there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two splits")
+    parser.add_argument("--splits", type=int, default=SPLITS, help=f"splits of the data, 2 or more (default: {SPLITS})")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    print(HEAD)
+    for name in PLANS:
+        print(line(runs(name, range(2 if given.quick else given.splits))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
