@@ -30,15 +30,15 @@ import numpy as np
 import torch
 import train_digits
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from modescope.modes import tasks
 from modescope.modes.calibration import Calibration, calibrate
 from modescope.modes.conversion import Conversion, convert
-from modescope.modes.fitting import fit
 from modescope.modes.initialisation import spectral
 from modescope.modes.modules.base import ModeLayer
 from modescope.modes.tasks import Task
+from modescope.modes.training.fitting import fit
 from modescope.shipped import demo_path
 
 BUDGETS = (0.25, 0.1, 0.05)
@@ -132,36 +132,29 @@ def scratch(net: nn.Module, seed: int, *, rate: float, epochs: int = BEFORE + TU
     return found
 
 
-def losses(found: Conversion) -> list[Loss]:
-    """Each layer in modes against the dense one, on what it gets of the training images in the network as it was."""
-    dense, rows = shipped(), []
-    got: dict[str, torch.Tensor] = {}
-    names = [one.name for one in found.layers if one.factored]
-    hooks = [
-        dense.get_submodule(name).register_forward_pre_hook(lambda _, given, name=name: got.update({name: given[0].double()}))
-        for name in names
-    ]
+@cache
+def passed(name: str) -> tuple[Tensor, Tensor]:
+    """What a layer of the network as it was gets of the training images, and gives; about the mean where it has a bias."""
+    net, got = shipped(), []
+    layer = net.get_submodule(name)
+    layer.register_forward_hook(lambda _, given, outputs: got.extend((given[0], outputs)))
     with torch.no_grad():
-        dense(torch.from_numpy(task().x_train))
-        for hook in hooks:
-            hook.remove()
-        for name in names:
-            old, new = dense.get_submodule(name).double(), copy.deepcopy(found.model.get_submodule(name)).double()
-            outputs, p = old(got[name]), new.n_modes
-            lost = outputs - new(got[name])
-            if old.bias is not None:
-                outputs = outputs - outputs.mean(0)
-            w = old.weight.flatten(1).numpy()
-            s = np.linalg.svd(w, compute_uv=False)
-            rows.append(
-                Loss(
-                    name,
-                    p,
-                    float(np.linalg.norm(w - new.modes().weight) / np.linalg.norm(w)),
-                    math.sqrt(float((s[p:] ** 2).sum() / (s**2).sum())),
-                    float(lost.norm() / outputs.norm()),
-                )
-            )
+        net(torch.from_numpy(task().x_train))
+    return got[0], got[1] if layer.bias is None else got[1] - got[1].mean(0)
+
+
+def losses(found: Conversion) -> list[Loss]:
+    """Each layer in modes against the dense one, on what that one gets."""
+    dense, rows = shipped(), []
+    for name, p in counts(found).items():
+        old, new = dense.get_submodule(name), found.model.get_submodule(name)
+        given, outputs = passed(name)
+        with torch.no_grad():
+            lost = old(given) - new(given)
+        w = old.weight.detach().flatten(1).double().numpy()
+        s = np.linalg.svd(w, compute_uv=False)
+        weight = float(np.linalg.norm(w - new.modes().weight) / np.linalg.norm(w))
+        rows.append(Loss(name, p, weight, math.sqrt((s[p:] ** 2).sum() / (s**2).sum()), float(lost.norm() / outputs.norm())))
     return rows
 
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from modescope.modes.calibration import Calibration, calibrate
 from modescope.modes.compression import compress
 from modescope.modes.compression.result import Compression
-from modescope.modes.loading import load_compressed
+from modescope.modes.conversion.loading import load_compressed
 
 BUDGETS = (0.6, 0.7, 0.8, 0.9)
 HEADS, LAYERS, WIDTH, WORDS, PLACES = 12, 6, 384, 30522, 512

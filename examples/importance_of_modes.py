@@ -29,12 +29,12 @@ import torch
 from digits_in_modes import EPOCHS, EVERY, trained
 
 from modescope.modes import tasks
-from modescope.modes.broken_power_law import BrokenPowerLaw, broken_power_law
-from modescope.modes.evaluating import gradients, increases, sample, strengths_of
-from modescope.modes.importance import MEASURES, agreement, first_order, omega, tau
-from modescope.modes.init_null import sorted_at_start
 from modescope.modes.initialisation import published, spectral
-from modescope.modes.removal import orders, removal
+from modescope.modes.reading.broken_power_law import BrokenPowerLaw, broken_power_law
+from modescope.modes.reading.evaluating import gradients, increases, sample, strengths_of
+from modescope.modes.reading.importance import MEASURES, agreement, first_order, omega, tau
+from modescope.modes.reading.init_null import sorted_at_start
+from modescope.modes.reading.removal import orders, removal
 from modescope.seeds import generator
 from modescope.svd import Values
 
@@ -94,7 +94,8 @@ def law(found: Iterable[Read], layer: str, measure: str, *, null: int = NULL) ->
     start, lists = own[0].start, np.stack([one.importance[measure] for one in own])
     shape = {"layers.0": (100, 64), "layers.1": (100, 100), "layers.2": (10, 100)}[layer]
     rng = generator(0, start, layer, measure)
-    untrained = sorted_at_start(shape, lists.shape[1], STARTS[start], {measure: MEASURES[measure]}, rng=rng, draws=null, runs=len(own))
+    measures = {measure: MEASURES[measure]}
+    untrained = sorted_at_start(shape, lists.shape[1], STARTS[start], measures, rng=rng, draws=null, runs=len(own))
     return broken_power_law(lists, rng=rng, null=untrained[measure], init=start)
 
 
@@ -111,22 +112,27 @@ def gauged(net: Any, layer: int, seed: int = 0) -> tuple[float, float]:
 def table(found: list[Read]) -> str:
     """What is left without modes, correlations, and fits, for every start and layer."""
     starts = dict.fromkeys(one.start for one in found)
-    lines = [f"{'start':<10} {'layer':<9} {'by':<6} {'30 % out':>18} {'50 % out':>18} {'70 % out':>18}   accuracy: smallest/random/largest"]
+    place = f"{'start':<10} {'layer':<9}"
+    lines = ["accuracy with modes out, the smallest / random / the largest first"]
+    lines.append(f"{place} {'by':<6}" + "".join(f"{f'{out:.0%} out':>22}" for out in OUT))
     for start in starts:
         own = [one for one in found if one.start == start]
         for layer in LAYERS[:-1]:
             for key in ("omega", "tau"):
                 left = np.array([remaining(own, layer, key, order) for order in ORDERS]).T
                 cells = (" / ".join(f"{one:.3f}" for one in row) for row in left)
-                lines.append(f"{start:<10} {layer:<9} {key:<6} " + " ".join(f"{cell:>18}" for cell in cells))
+                lines.append(f"{start:<10} {layer:<9} {key:<6}" + "".join(f"{cell:>22}" for cell in cells))
     names = [*MEASURES, "first order"]
-    lines += ["", f"{'start':<10} {'layer':<9} " + "".join(f"{name:>15}" for name in names) + "   rank correlation with exact increase"]
+    lines += ["", "rank correlation with the exact increase of the loss", f"{place} " + "".join(f"{name:>15}" for name in names)]
     for start in starts:
         for layer in LAYERS:
             own = [one for one in found if (one.start, one.layer) == (start, layer)]
             cells = (_spread([one.rho[name] for one in own]) for name in names)
             lines.append(f"{start:<10} {layer:<9} " + "".join(f"{cell:>15}" for cell in cells))
-    lines += ["", f"{'start':<10} {'layer':<9} {'of':<6} {'break':>5} {'slope':>22} {'slope behind':>22} {'untrained':>13} {'BIC':>22}"]
+    lines += ["", "sorted importances: slopes with 95 %, the same untrained with its p, BIC of break / line / exponential"]
+    lines.append(
+        f"{place} {'of':<6} {'break':>5} {'slope':>22} {'slope behind':>24} {'untrained':>13} {'p':>5} {'BIC':>18}  verdict"
+    )
     for start in starts:
         for layer in LAYERS[:-1]:
             for key in ("omega", "tau"):
@@ -138,8 +144,9 @@ def _fitted(start: str, layer: str, key: str, one: BrokenPowerLaw) -> str:
     slopes = (f"{end.value:.2f} ({end.low:.2f} to {end.high:.2f})" for end in one.slopes)
     null = " / ".join(f"{slope:.2f}" for slope in one.null.slopes)
     bic = " / ".join(f"{one.bic[name]:.0f}" for name in ("broken", "line", "exponential"))
-    cells = " ".join(f"{slope:>22}" for slope in slopes)
-    return f"{start:<10} {layer:<9} {key:<6} {one.at:>5} {cells} {null:>13} {bic:>22}  p = {one.null.p:.2g}; {one.verdict}"
+    first, second = slopes
+    fit = f"{one.at:>5} {first:>22} {second:>24} {null:>13} {one.null.p:>5.2g} {bic:>18}  {one.verdict}"
+    return f"{start:<10} {layer:<9} {key:<6} {fit}"
 
 
 def _spread(values: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""Claim: on digits, what training does to the latent space is measured beside an untrained and a dense network, and is small for both.
+"""Claim: on digits, training makes hidden states compact, in modes and in a dense network; whether classes come apart is measured.
 
     python examples/latent_space_of_modes.py          # five splits, half a minute on one core
     python examples/latent_space_of_modes.py --quick  # two splits
@@ -20,9 +20,9 @@ import torch
 from digits_in_modes import EPOCHS, USEFUL, WAYS, network, trained
 
 from modescope.modes import tasks
-from modescope.modes.evaluating import mode_layers, sample
-from modescope.modes.latent import Overlap, effective_modes, stable_rank
-from modescope.modes.states import chosen, spaces
+from modescope.modes.reading.evaluating import mode_layers, sample
+from modescope.modes.reading.latent import Overlap, effective_modes, stable_rank
+from modescope.modes.reading.states import chosen, spaces
 
 SPLITS = 5
 NETWORKS = {"modes": USEFUL, "dense": WAYS["dense"].counts}
@@ -96,17 +96,22 @@ def table(states: list[Depth], modes: list[Carried]) -> str:
         for name in NETWORKS:
             for after in (False, True):
                 cells = (_spread(values) for values in of(states, name, what, after=after))
-                lines.append(f"{f'{name}, ' + ('trained' if after else 'untrained'):<20}" + "".join(f"{cell:>16}" for cell in cells))
+                lines.append(f"{f'{name}, {_when(after)}':<20}" + "".join(f"{cell:>16}" for cell in cells))
         if what == "overlap":
-            lines.append(f"{'random directions':<20}" + "".join(f"{values[0]:>16.2f}" for values in of(states, "dense", "null", after=True)))
+            random = of(states, "dense", "null", after=True)
+            lines.append(f"{'random directions':<20}" + "".join(f"{values[0]:>16.2f}" for values in random))
         lines.append("")
     lines.append(f"{'layers in modes':<20}{'effective modes':>18}{'stable rank':>18}")
     for layer in dict.fromkeys(one.layer for one in modes):
         for after in (False, True):
             own = [one for one in modes if (one.layer, one.trained) == (layer, after)]
-            name = f"{layer}, {'trained' if after else 'untrained'}"
+            name = f"{layer}, {_when(after)}"
             lines.append(f"{name:<20} {_spread([one.effective for one in own]):>17} {_spread([one.stable for one in own]):>17}")
     return "\n".join(lines)
+
+
+def _when(after: bool) -> str:
+    return "trained" if after else "untrained"
 
 
 def _spread(values: list[float]) -> str:

@@ -33,10 +33,10 @@ from torch import Tensor, nn
 
 from modescope.modes import tasks
 from modescope.modes.factors import truncated
-from modescope.modes.fitting import fit
 from modescope.modes.modules.mlp import ModeMLP
 from modescope.modes.penalties import hoyer, orthogonality
 from modescope.modes.tasks import Task
+from modescope.modes.training.fitting import fit
 
 SIZES = (784, 100, 100, 10)
 P = 26

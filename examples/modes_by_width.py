@@ -24,7 +24,7 @@ from statistics import mean, stdev
 import torch
 from digits_in_modes import network, parameters, trained
 
-from modescope.modes.scaling import Run, Scaling, scaling
+from modescope.modes.reading.scaling import Run, Scaling, scaling
 from modescope.seeds import generator
 
 WIDTHS = (25, 50, 100, 200, 400)
@@ -71,7 +71,7 @@ def table(rows: list[Run]) -> str:
     widths = sorted({one.width for one in rows})
     held = {width: accuracies(rows, width) for width in widths}
     lines = [f"{'modes':<6}" + "".join(f"{f'N = {width}':>14}" for width in widths)]
-    for p in sorted({one.modes for one in rows if one.modes}) + [None]:
+    for p in [*sorted({one.modes for one in rows if one.modes}), None]:
         cells = (f"{100 * mean(some):.1f} ± {_sd(some):.1f}" if (some := held[width].get(p)) else "" for width in widths)
         lines.append(f"{'dense' if p is None else p:<6}" + "".join(f"{cell:>14}" for cell in cells))
     law = found(rows)

@@ -14,8 +14,8 @@ less one point; Li & Huang (2023) say that it grows as ln N and is then constant
 Claimed: at every width two modes are worse than five, and five worse than the dense network; from ten modes on all are within two
 points of it; the numbers of weights.
 
-Not claimed: a law of the least number, which the steps of the table and three seeds leave open, and the verdict says so; parity with
-dense training; anything of 60,000 pictures or of more epochs.
+Not claimed: a law of the least number, which five widths, the steps of the table and three seeds leave open, and the verdict says
+so; parity with dense training; anything of 60,000 pictures or of more epochs.
 """
 
 import argparse
@@ -29,10 +29,10 @@ from statistics import mean, stdev
 import torch
 from modes_beside_dense import RATES, VALIDATION, data
 
-from modescope.modes.fitting import fit
 from modescope.modes.modules.mlp import ModeMLP
-from modescope.modes.scaling import Run, Scaling, scaling
+from modescope.modes.reading.scaling import Run, Scaling, scaling
 from modescope.modes.tasks import Task
+from modescope.modes.training.fitting import fit
 from modescope.seeds import generator
 
 WIDTHS = (25, 50, 100, 200, 400)

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from digits_in_modes import EPOCHS, USEFUL, parameters, trained
 
-from modescope.modes.growth import Grow, KeepEnergy, PruneBelow
+from modescope.modes.training.growth import Grow, KeepEnergy, PruneBelow
 
-SPLITS = 10
+SPLITS = 5
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,20 @@ def line(found: list[Pair]) -> str:
     """A row of the table."""
     changed, fixed = ([100 * one for one in some] for some in zip(*((one.changed, one.fixed) for one in found), strict=True))
     modes = " ".join(f"{mean(layer):.1f}" for layer in zip(*(one.modes for one in found), strict=True))
-    return (
-        f"{found[0].plan:<17} {modes:>15} {mean(one.parameters for one in found):>10,.0f} {mean(changed):>6.2f} ± {stdev(changed):.2f}"
-        f" {mean(fixed):>6.2f} ± {stdev(fixed):.2f} {'{:+.2f} ± {:.2f}'.format(*lost(found)):>14} {len(found):>5}"
-    )
+    size, said = mean(one.parameters for one in found), "{:+.2f} ± {:.2f}".format(*lost(found))
+    reached = " ".join(f"{mean(some):>9.2f} ± {stdev(some):.2f}" for some in (changed, fixed))
+    return f"{found[0].plan:<17} {modes:>16} {size:>10,.0f} {reached} {said:>14} {len(found):>5}"
 
 
-HEAD = f"{'plan':<17} {'modes at the end':>15} {'parameters':>10} {'accuracy ± sd':>13} {'fixed from start':>13} {'points lost':>14} {'runs':>5}"
+COLUMNS = (
+    ("modes at the end", 16),
+    ("parameters", 10),
+    ("accuracy ± sd", 16),
+    ("so from start", 16),
+    ("points lost", 14),
+    ("runs", 5),
+)
+HEAD = f"{'plan':<17} " + " ".join(f"{name:>{size}}" for name, size in COLUMNS)
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from modescope.modes.online import ModeTheory, drawn
-from modescope.modes.online_equations import in_factors, integrate
-from modescope.modes.online_learning import LEVELS, OnlineLearning, learn
-from modescope.modes.online_sgd import simulate
-from modescope.modes.stages import ordered, specialisation
+from modescope.modes.online.equations import in_factors, integrate
+from modescope.modes.online.learning import LEVELS, OnlineLearning, learn
+from modescope.modes.online.sgd import simulate
+from modescope.modes.online.stages import ordered, specialisation
+from modescope.modes.online.theory import ModeTheory, drawn
 
 Array = NDArray[np.float64]
 

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from modescope.modes import tasks
 from modescope.modes.factors import Modes
-from modescope.modes.fit import Fit
-from modescope.modes.fitting import fit
 from modescope.modes.modules.base import ModeLayer
 from modescope.modes.modules.mlp import ModeMLP
+from modescope.modes.training.fitting import fit
+from modescope.modes.training.result import Fit
 
 SEEDS, EPOCHS, P = 5, 12, 3
 CENTRES = tasks.XOR_CENTRE * np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])

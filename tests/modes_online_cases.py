@@ -6,7 +6,8 @@ from functools import cache
 import numpy as np
 from scipy.special import erf
 
-from modescope.modes import online, online_equations
+from modescope.modes.online import equations as online_equations
+from modescope.modes.online import theory as online
 
 TIMES = np.array([0, 0.1, 1.23, 6.58, 15.2, 35.1, 81.1, 187.4, 432.9, 1000])
 

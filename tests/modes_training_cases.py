@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modescope.modes.fitting import fit
-from modescope.modes.growth import Grow, PruneBelow
 from modescope.modes.modules.mlp import ModeMLP
 from modescope.modes.tasks import Task, of_arrays
+from modescope.modes.training.fitting import fit
+from modescope.modes.training.growth import Grow, PruneBelow
 
 SETTINGS: dict[str, Any] = {"epochs": 6, "batch": 16, "halve_every": 2, "clip": 5.0, "validation": 0.2, "seed": 3}
 RULES: dict[str, Any] = {"prune": PruneBelow(0.3, every=3, start=3, least=2), "grow": Grow(1, every=2, start=2)}

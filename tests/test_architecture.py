@@ -269,17 +269,11 @@ def violations(text: str, path: Path) -> list[str]:
             found.append(f"{path}: imports its sibling {name}")
         elif not own and target not in allowed:
             found.append(f"{path}: imports {name}")
-    top_level = {
-        name.partition(".")[0] for node in tree.body for name in imports(ast.Module([node], []), package) if not _nested(node)
-    }
+    at_top = {name for node in tree.body if not _nested(node) for name in imports(ast.Module([node], []), package)}
     of_torch = parts[:2] == CLASSES_OF_TORCH
-    found += [f"{path}: imports {name} at the top" for name in top_level & set(HEAVY) - ({"torch"} if of_torch else set())]
-    if not of_torch and any(
-        name.startswith(".".join(("modescope", *CLASSES_OF_TORCH)))
-        for node in tree.body
-        if not _nested(node)
-        for name in imports(ast.Module([node], []), package)
-    ):
+    heavy = set(HEAVY) - ({"torch"} if of_torch else set())
+    found += [f"{path}: imports {name} at the top" for name in {name.partition(".")[0] for name in at_top} & heavy]
+    if not of_torch and any(name.startswith(".".join(("modescope", *CLASSES_OF_TORCH))) for name in at_top):
         found.append(f"{path}: imports torch's modules at the top")
     if room not in TORCH_MAY_BE_IMPORTED_IN and any(name.partition(".")[0] == "torch" for name in imports(tree, package)):
         found.append(f"{path}: imports torch")

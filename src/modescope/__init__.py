@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from modescope.matrix import Matrix as Matrix
     from modescope.matrix import Skip as Skip
     from modescope.matrix import Tensor as Tensor
+    from modescope.modes.compression import compress as compress
+    from modescope.modes.compression.result import Compression as Compression
+    from modescope.modes.conversion import to_modes as to_modes
+    from modescope.modes.conversion.dense import to_dense as to_dense
     from modescope.monitor import Monitor as Monitor
     from modescope.profiles import profile as profile
     from modescope.profiles.result import NetworkProfile as NetworkProfile
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Checkpoint": "checkpoints",
     "Comparison": "comparison.result",
+    "Compression": "modes.compression.result",
     "Descrambling": "descrambling.result",
     "Inspection": "inspection",
     "Interrupted": "errors",
@@ -71,6 +76,7 @@ _HOME = {
     "UnsafeError": "errors",
     "UsageError": "errors",
     "compare": "comparison",
+    "compress": "modes.compression",
     "decompose": "spectrum",
     "demo_history": "shipped",
     "demo_path": "shipped",
@@ -85,11 +91,15 @@ _HOME = {
     "report": "reporting",
     "scan": "scanning",
     "serve": "web",
+    "to_dense": "modes.conversion.dense",
+    "to_modes": "modes.conversion",
 }
+_ROOM = "modes"  # reached as `ms.modes`, with names of its own
 
 __all__ = [
     "Checkpoint",
     "Comparison",
+    "Compression",
     "Descrambling",
     "Inspection",
     "Interrupted",
@@ -112,6 +122,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "compare",
+    "compress",
     "decompose",
     "demo_history",
     "demo_path",
@@ -126,10 +137,14 @@ __all__ = [
     "report",
     "scan",
     "serve",
+    "to_dense",
+    "to_modes",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == _ROOM:
+        return import_module(f"modescope.{_ROOM}")
     if name not in _HOME:
         raise AttributeError(f"module 'modescope' has no attribute {name!r}")
     value = getattr(import_module(f"modescope.{_HOME[name]}"), name)
@@ -138,4 +153,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, _ROOM]

@@ -9,8 +9,8 @@ import pytest
 from modescope.cli import INTERRUPTED
 from modescope.cli._modes_online import command
 from modescope.errors import Interrupted, UsageError
-from modescope.modes.online import drawn
-from modescope.modes.online_learning import learn
+from modescope.modes.online.learning import learn
+from modescope.modes.online.theory import drawn
 
 QUICK = ["--until", "5", "--runs", "1", "--points", "12", "-q"]
 
@@ -59,7 +59,7 @@ def test_an_interrupt_writes_what_was_reached(monkeypatch: pytest.MonkeyPatch, c
         theory = drawn(20, 4, 2, 2.0, np.random.default_rng(9))
         raise Interrupted(learn(theory, inputs=20, until=5, runs=0, points=12))
 
-    monkeypatch.setattr("modescope.modes.online_learning.learn", stop)
+    monkeypatch.setattr("modescope.modes.online.learning.learn", stop)
     assert run("--json", *QUICK) == INTERRUPTED
     out, err = capsys.readouterr()
     assert json.loads(out)["schema"] == "modescope.online/1"

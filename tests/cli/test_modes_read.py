@@ -32,7 +32,7 @@ def mlp(seed: int = 0) -> ModeMLP:
 
 def training(folder: Path, seed: int = 0) -> Path:
     """A folder as a training leaves it."""
-    from modescope.modes import networks, run_folder
+    from modescope.modes.training import networks, run_folder
 
     folder.mkdir(parents=True, exist_ok=True)
     said = networks.described(mlp(seed))

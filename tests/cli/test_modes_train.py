@@ -9,7 +9,7 @@ import pytest
 
 from modes_training_cases import blobs
 from modescope.cli import _run
-from modescope.modes import run_folder
+from modescope.modes.training import run_folder
 from modescope.scanning import scan
 from modescope.store import Store
 
@@ -88,7 +88,7 @@ def test_digits_and_xor_need_no_file(capsys: pytest.CaptureFixture[str]) -> None
 def test_ctrl_c_tells_what_was_done_and_how_to_go_on(
     data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modescope.modes import fitting
+    from modescope.modes.training import fitting
 
     real, calls = fitting._Training._steps, []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from example_cases import example
-from modescope.modes.online_equations import integrate
+from modescope.modes.online.equations import integrate
 
 online = example("online_learning_of_modes")
 

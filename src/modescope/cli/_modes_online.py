@@ -44,8 +44,8 @@ def command(
     from modescope.cli._progress import tasks
     from modescope.cli._write import check, chosen, write
     from modescope.errors import Interrupted, UsageError
-    from modescope.modes.online import drawn
-    from modescope.modes.online_learning import learn
+    from modescope.modes.online.learning import learn
+    from modescope.modes.online.theory import drawn
 
     check(output)
     form = "json" if json else chosen(format, output, "table")

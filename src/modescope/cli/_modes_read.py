@@ -10,7 +10,7 @@ import click
 from modescope.cli._options import Listed, written
 
 if TYPE_CHECKING:
-    from modescope.modes.reading_result import Reading
+    from modescope.modes.reading.result import Reading
 
 STARTS = ("spectral", "iid", "published")
 PLACE: Any = click.Path(path_type=Path)
@@ -137,9 +137,9 @@ def _network(
     options: dict[str, Any],
 ) -> "Reading":
     from modescope.factories import placed
-    from modescope.modes import run_folder
     from modescope.modes.reading import read
     from modescope.modes.tasks import opened
+    from modescope.modes.training import run_folder
 
     task = None if data is None else opened(data, split=options["split"])
     model = run_folder.load(place)[0] if network is None else network

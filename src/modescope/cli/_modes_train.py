@@ -10,8 +10,8 @@ import click
 from modescope.cli._options import Format
 
 if TYPE_CHECKING:
-    from modescope.modes.fit import Fit
     from modescope.modes.tasks import Task
+    from modescope.modes.training.result import Fit
 
 INITS = ("spectral", "iid", "published")
 HIDDEN = {"xor": "8"}
@@ -97,9 +97,9 @@ def command(
     from modescope.cli._progress import counted
     from modescope.cli._write import check, write
     from modescope.errors import Interrupted, UsageError
-    from modescope.modes import run_folder
     from modescope.modes.tasks import opened
-    from modescope.modes.trials import Trials
+    from modescope.modes.training import run_folder
+    from modescope.modes.training.trials import Trials
     from modescope.render import by_suffix
     from modescope.render._plain import plain
 
@@ -153,14 +153,14 @@ def _trained(
     update: Callable[[str, int, int | None], None] | None,
     options: dict[str, Any],
 ) -> "Fit":
-    from modescope.modes.fitting import fit
+    from modescope.modes.training.fitting import fit
 
     return fit(network, task, seed=seed, folder=folder, run=run, progress=update, **options)
 
 
 def _network(sizes: tuple[int, ...], counts: Any, seed: int, options: dict[str, Any], *, dense: bool) -> tuple[Any, list[str]]:
     """The network, drawn from the seed, and what must be said of layers that stay dense."""
-    from modescope.modes.networks import drawn
+    from modescope.modes.training.networks import drawn
 
     _fit_ranks(sizes, counts, options)
     kept = ("init", "gain", "frozen_strength", "orthogonal", "tied")
@@ -200,7 +200,7 @@ def _recipe(options: dict[str, Any]) -> dict[str, Any]:
 
 def _rules(options: dict[str, Any]) -> dict[str, Any]:
     from modescope.errors import UsageError
-    from modescope.modes.growth import Grow, KeepEnergy, PruneBelow
+    from modescope.modes.training.growth import Grow, KeepEnergy, PruneBelow
 
     every = options["change_every"]
     energy, share, grow = options["keep_energy"], options["prune_below"], options["grow"]

@@ -122,6 +122,7 @@ def command(
     only code that you trust. What it prints goes to stderr.
     """
     from modescope.cli import INTERRUPTED
+    from modescope.cli._arguments import argument
     from modescope.cli._progress import tasks
     from modescope.cli._write import check, chosen, write
     from modescope.factories import made, placed, weighted
@@ -138,7 +139,7 @@ def command(
     sides, limits = _size(size), _span(span)
     scale = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
     with tasks(quiet=quiet) as update, redirect_stdout(sys.stderr):
-        network = made(model, dict(_argument(one) for one in arg))
+        network = made(model, dict(argument(one) for one in arg))
         if weights is not None:
             weighted(network, weights)
         images = opened(
@@ -199,21 +200,6 @@ def _known(files: tuple[Path, ...], suffixes: tuple[str, ...]) -> None:
     for file in files:
         if not file.name.endswith(suffixes):
             raise UsageError(f"--save: expected a file that ends in {' or '.join(suffixes)}, got {str(file)!r}.")
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    """An argument by its name; what reads as a number, a truth value, None or a list is one."""
-    import ast
-
-    from modescope.errors import UsageError
-
-    name, sign, value = text.partition("=")
-    if not sign or not name.isidentifier():
-        raise UsageError(f"--arg: expected NAME=VALUE, as width=32, got {text!r}.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return name, value
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -1,0 +1,1 @@
+"""Online learning of modes from a teacher: the equations of its overlaps, their integration, and the samples beside them."""
