@@ -28,7 +28,8 @@ maximum_signature_line_length = 100
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!modescope).*"),  # the names of other libraries have no page here
-    ("py:.*", r"modescope\.profiles\.hypergraph\.[VE]|modescope\.measures\.bulk\.Result"),  # variables; numbers of a measure
+    ("py:.*", r"modescope\.profiles\.hypergraph\.[VE]|modescope\.modes\.modules\.orthogonal\.Held"),  # variables
+    ("py:.*", r"modescope\.measures\.bulk\.Result"),  # numbers of a measure
 ]
 
 html_theme = "furo"

@@ -12,6 +12,7 @@ import numpy as np
 
 import modescope as ms
 from modescope.factories import weighted
+from modescope.modes.reading.result import Reading
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))
@@ -34,6 +35,7 @@ def main() -> None:
             ms.graph("digits.safetensors").report().save("graph.html")
             _band_pass().save("descramble.html")
             _profiled().save("profile.html")
+            _in_modes().save("modes.html")
         page = (folder / "report.html").as_uri()
         _taken(chromium, page, "overview", height=760)
         _taken(chromium, f"{page}#layer=8.weight", "layer", height=1330)
@@ -43,6 +45,7 @@ def main() -> None:
         for name, section in (("descramble", "The weights before and after"), ("descramble-spectrum", "Two-dimensional spectrum")):
             _taken(chromium, (folder / "descramble.html").as_uri(), name, height=3000, section=section)
         _taken(chromium, f"{(folder / 'profile.html').as_uri()}#layer=8", "profile", height=3000, section="Mode 0")
+        _taken(chromium, (folder / "modes.html").as_uri(), "modes", height=900)
         with _served(folder) as address:
             _taken(chromium, address, "runs", height=560)
             _taken(chromium, address, "training", height=1330, click="digits training")
@@ -82,6 +85,21 @@ def _profiled() -> ms.NetworkProfile:
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype("float32").reshape(-1, 1, 8, 8)
     return ms.profile(network, images, labels=labels, untrained="epoch-00.safetensors", shown=1, truncation=False)
+
+
+def _in_modes() -> Reading:
+    """A network in modes on the digits that ship, beside itself before training."""
+    from copy import deepcopy
+
+    import torch
+
+    from modescope.modes.modules.mlp import ModeMLP
+
+    task = ms.modes.tasks.digits()
+    network = ModeMLP([64, 100, 100, 10], "auto", generator=torch.Generator().manual_seed(0))
+    untrained = deepcopy(network)
+    ms.modes.fit(network, task, epochs=30, halve_every=10)
+    return ms.modes.read(network, task, untrained=untrained)
 
 
 def _history(folder: Path) -> list[Path]:

@@ -43,6 +43,10 @@ LAYERS = ("layers.0", "layers.1", "layers.2")
 OUT = (0.3, 0.5, 0.7)
 ORDERS = ("smallest", "random", "largest")
 SPLITS, NULL = 5, 200
+FITS = (
+    "sorted importances: slopes with 95 %, those of untrained layers with p, p of such a bend in one power law, BIC of three laws"
+)
+COLUMNS = (("break", 5), ("slope", 22), ("slope behind", 24), ("untrained", 13), ("p", 5), ("bend", 5), ("broken/line/exp.", 18))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +133,7 @@ def table(found: list[Read]) -> str:
             own = [one for one in found if (one.start, one.layer) == (start, layer)]
             cells = (_spread([one.rho[name] for one in own]) for name in names)
             lines.append(f"{start:<10} {layer:<9} " + "".join(f"{cell:>15}" for cell in cells))
-    lines += ["", "sorted importances: slopes with 95 %, the same untrained with its p, BIC of break / line / exponential"]
-    lines.append(
-        f"{place} {'of':<6} {'break':>5} {'slope':>22} {'slope behind':>24} {'untrained':>13} {'p':>5} {'BIC':>18}  verdict"
-    )
+    lines += ["", FITS, f"{place} {'of':<6} " + " ".join(f"{name:>{size}}" for name, size in COLUMNS) + "  verdict"]
     for start in starts:
         for layer in LAYERS[:-1]:
             for key in ("omega", "tau"):
@@ -145,7 +146,7 @@ def _fitted(start: str, layer: str, key: str, one: BrokenPowerLaw) -> str:
     null = " / ".join(f"{slope:.2f}" for slope in one.null.slopes)
     bic = " / ".join(f"{one.bic[name]:.0f}" for name in ("broken", "line", "exponential"))
     first, second = slopes
-    fit = f"{one.at:>5} {first:>22} {second:>24} {null:>13} {one.null.p:>5.2g} {bic:>18}  {one.verdict}"
+    fit = f"{one.at:>5} {first:>22} {second:>24} {null:>13} {one.null.p:>5.2g} {one.p_line:>5.2g} {bic:>18}  {one.verdict}"
     return f"{start:<10} {layer:<9} {key:<6} {fit}"
 
 

@@ -1,4 +1,4 @@
-"""Claim: on digits, training makes hidden states compact, in modes and in a dense network; whether classes come apart is measured.
+"""Claim: in modes classes of digits share fewer directions than in a dense network, whose states are the more compact ones.
 
     python examples/latent_space_of_modes.py          # five splits, half a minute on one core
     python examples/latent_space_of_modes.py --quick  # two splits
@@ -6,8 +6,19 @@
 Networks 64-100-100-10 in 30 spectral modes (10 in the last layer) and dense ones are trained by the recipe of `digits_in_modes.py`,
 and read on 360 test images, before and after. The states are what enters each layer, and the outputs. Their participation ratio is
 the number of directions that they vary in; the overlap of classes is the mean squared cosine of the angles between the leading four
-directions of two classes, each centred by its own mean, beside what random directions have. The effective number of modes is
-(sum omega)^2 / sum omega^2.
+directions of two classes, each centred by its own mean, beside what random directions have. The dense network is also read with
+its weights cut to as many modes, which shows whether their number is enough for what is different. The effective number of modes
+is (sum omega)^2 / sum omega^2.
+
+Claimed: in the second hidden layer, in every split, classes overlap less in modes than before training and than in the dense
+network, by more than 0.05 each, and that network cut to as many modes stays within 0.05 of what it was; overlaps of hidden states
+are more than twice those of random directions in all networks. As means over the splits: both networks are more compact in both
+hidden layers after training than before, the dense one more so; the stable rank of the hidden layers in modes falls below two
+thirds, while the effective number of modes stays above nine tenths of their number.
+
+Not claimed: that states become compact with depth because of training, before it they do as well; that modes disentangle classes
+in other networks, at other rates, or by other measures; that what overlaps less is classified better: for accuracy see
+`digits_in_modes.py`.
 """
 
 import argparse
@@ -17,14 +28,14 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-from digits_in_modes import EPOCHS, USEFUL, WAYS, network, trained
+from digits_in_modes import EPOCHS, USEFUL, WAYS, cut, network, trained
 
 from modescope.modes import tasks
 from modescope.modes.reading.evaluating import mode_layers, sample
 from modescope.modes.reading.latent import Overlap, effective_modes, stable_rank
 from modescope.modes.reading.states import chosen, spaces
 
-SPLITS = 5
+SPLITS, CUT = 5, "dense, cut"
 NETWORKS = {"modes": USEFUL, "dense": WAYS["dense"].counts}
 
 
@@ -77,6 +88,8 @@ def runs(splits: Iterable[int], *, epochs: int = EPOCHS) -> tuple[list[Depth], l
                 states += depths(name, net, split, after=after)
                 if name == "modes":
                     modes += carried(net, split, after=after)
+                elif after:
+                    states += depths(CUT, cut(net), split, after=after)
     return states, modes
 
 
@@ -93,8 +106,8 @@ def table(states: list[Depth], modes: list[Carried]) -> str:
     lines = []
     for what, said in (("participation", "participation ratio"), ("overlap", "overlap of classes")):
         lines.append(f"{said:<20}" + "".join(f"{place:>16}" for place in places))
-        for name in NETWORKS:
-            for after in (False, True):
+        for name in (*NETWORKS, CUT):
+            for after in (True,) if name == CUT else (False, True):
                 cells = (_spread(values) for values in of(states, name, what, after=after))
                 lines.append(f"{f'{name}, {_when(after)}':<20}" + "".join(f"{cell:>16}" for cell in cells))
         if what == "overlap":

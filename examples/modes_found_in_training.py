@@ -1,11 +1,18 @@
-"""Claim: modes can be pruned and grown while a network learns digits; what that costs beside starting with as many is measured.
+"""Claim: pruned by energy while it learns digits, a network ends better than one that had as few modes from its start.
 
-    python examples/modes_found_in_training.py          # three rules, five splits: two minutes on one core
+    python examples/modes_found_in_training.py          # three rules, five splits: a minute on one core
     python examples/modes_found_in_training.py --quick  # two splits
 
 Networks 64-100-100-10 by the recipe of `digits_in_modes.py` begin with 30 spectral modes in the hidden layers, and are pruned at
 some epochs, by the norms of their modes or by the energy of the weight, or they begin with two and grow. Beside each the same
-number of epochs is spent on a network that has, from its start, as many modes in every layer as the other ended with.
+number of epochs is spent on a network that has, from its start, as many modes in every layer as the other ended with. Until it
+is pruned a network costs what its modes cost, so that the two have equal parameters at the end and not equal work.
+
+Claimed: pruned by energy the network has less than a fifth of the parameters of a dense one, and is more accurate than the other by
+more than two standard errors over five splits; the three rules end with the parameters of the other network, exactly.
+
+Not claimed: that pruning by norm or growing pays here, the table has them without a gain; that these thresholds are good ones, they
+were not searched for; that modes which are pruned by norm are those with the least effect, see `importance_of_modes.py`.
 """
 
 import argparse

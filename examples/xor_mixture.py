@@ -1,6 +1,6 @@
 """Claim: eight hidden units in three modes learn the XOR mixture as well as any rule can, in most runs, and three units cannot.
 
-    python examples/xor_mixture.py                  # four networks, five seeds each: minutes on one core
+    python examples/xor_mixture.py                  # four networks, five seeds each: a minute or two of one core
     python examples/xor_mixture.py --seeds 1 --epochs 4
 
 Four clouds about (+-0.5, +-0.5) of variance 0.05 have the product of the signs of their centre as label. No rule is right for more
@@ -12,9 +12,10 @@ Claimed: no run is above the best rule by more than four standard errors of the 
 0.97; four units without biases, whose input weights are the four centres and whose output weights are 1, 1, -1 and -1, are the best
 rule itself, and two modes and one hold them; with three units and no biases no network is right at all four centres.
 
-Not claimed: that every seed succeeds, one may lose a cloud and stay near 0.73; that three modes are needed, as the weights have
-rank 2 and 1; that a network of three units without biases has a low accuracy: a cloud that is wrong at its centre can be right in
-part; anything of three units with biases but what is measured.
+Not claimed: that every seed succeeds, as one that loses a cloud stays near 0.73; that three modes are needed, as the weights have
+rank 2 and 1; that training finds the four units, which it did from one seed in five; that a network of three units without biases
+has a low accuracy: a cloud that is wrong at its centre can be right in part; anything of three units with biases but what is
+measured.
 """
 
 import argparse

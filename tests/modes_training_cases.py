@@ -16,7 +16,7 @@ from modescope.modes.training.fitting import fit
 from modescope.modes.training.growth import Grow, PruneBelow
 
 SETTINGS: dict[str, Any] = {"epochs": 6, "batch": 16, "halve_every": 2, "clip": 5.0, "validation": 0.2, "seed": 3}
-RULES: dict[str, Any] = {"prune": PruneBelow(0.3, every=3, start=3, least=2), "grow": Grow(1, every=2, start=2)}
+RULES: dict[str, Any] = {"prune": PruneBelow(0.3, every=3, start=3, least=2), "grow": Grow(1, most=6, every=2, start=2)}
 
 
 def blobs(seed: int = 0, train: int = 80, test: int = 30) -> Task:

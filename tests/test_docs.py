@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import click
 import mypy.api
 import pytest
 
@@ -154,8 +155,14 @@ def test_every_number_option_command_format_kind_and_column_is_documented(refere
             assert f"`{said.formula}`" in pages["measures"].replace(r"\|", "|")
     for name in modules("modescope.cli"):
         assert f"## modescope {name}\n" in pages["commands"]
-        for option in import_module(f"modescope.cli.{name}").command.params:
-            assert all(f"`{flag}" in pages["commands"] for flag in option.opts if flag.startswith("-"))
+        command = import_module(f"modescope.cli.{name}").command
+        group = isinstance(command, click.Group)
+        context = click.Context(command)
+        inner = [(f"{name} {one}", command.get_command(context, one)) for one in command.list_commands(context)] if group else []
+        for called, one in [(name, command), *inner]:
+            section = pages["commands"].partition(f"## modescope {called}\n")[2].partition("\n## ")[0]
+            assert section, called
+            assert all(f"`{flag}" in section for option in one.params for flag in option.opts if flag.startswith("-"))
     for name in modules("modescope.checkpoints"):
         assert f"\n## {name}\n" in pages["formats"]
     for name in modules("modescope.layers"):

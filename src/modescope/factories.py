@@ -76,7 +76,10 @@ def weighted(network: Any, path: str | Path, /) -> None:
             raise UsageError(
                 f"{path}: {name}: expected shape {tuple(wanted[name].shape)}, as in the network, got {tuple(found[name].shape)}."
             )
-        state[name] = torch.from_numpy(np.array(found[name].read())).to(wanted[name].dtype)
+        values = np.array(found[name].read())
+        if values.dtype.kind == "V":  # bfloat16 and 8-bit floats, which torch does not take from NumPy
+            values = values.astype(np.float32)
+        state[name] = torch.from_numpy(values).to(wanted[name].dtype)
     network.load_state_dict(state, strict=False)
 
 

@@ -88,6 +88,8 @@ def test_the_report_is_written_besides(tmp_path: Path) -> None:
         (["--modes", "many"], 2, "--modes: expected N, a share"),
         (["--modes", "0"], 2, "modes, a whole number from 1"),
         (["--kind", "nonsense"], 2, "kind 'nonsense'"),
+        (["--include", "nothing"], 2, "not selected: no match for include nothing"),
+        (["--report", "page.odd"], 2, "--report: expected a file that ends in"),
         (["-o", "model.bin"], 2, "ends in .safetensors"),
         (["-o", SHIPPED], 2, "is read by this command"),
         (["--calibration", SHIPPED], 3, "expected a calibration"),
@@ -102,6 +104,22 @@ def test_mistakes_are_one_line_and_a_code(given: list[str], code: int, said: str
     assert said in err
     assert err.count("\n") <= 3
     assert Path(SHIPPED).read_bytes() == before
+
+
+def test_what_is_not_finite_is_named_where_it_keeps_a_budget_from_being_met(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({"a.weight": np.full((9, 9), np.nan), "b.weight": np.eye(9)}, tmp_path / "odd.safetensors")
+    assert _run(["compress", str(tmp_path / "odd.safetensors"), "-q", "-o", str(tmp_path / "o.safetensors")]) == 2
+    assert "'a.weight' stays dense: has entries that are not finite" in capsys.readouterr().err
+    assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_a_weight_that_only_the_dense_form_can_take_says_so_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = {"emb": np.eye(9), "a.bias": np.zeros(9), "kernel": np.random.default_rng(0).standard_normal((9, 9))}
+    save_file(tensors, tmp_path / "named.safetensors")
+    assert _run(["compress", str(tmp_path / "named.safetensors"), "-q"]) == 2
+    assert "got none ('kernel': not the weight of a layer" in capsys.readouterr().err.replace("'emb': an embedding; ", "")
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from modes_training_cases import blobs
 from modescope.cli import _run
@@ -41,6 +42,13 @@ def test_seeds_give_a_mean_with_its_spread_beside_the_dense_network(data: str, c
     assert [run["settings"]["seed"] for run in training["dense"]] == [0, 1, 2]
     assert [run["parameters"] for run in training["dense"]] == 3 * [6 * 8 + 8 + 8 * 3 + 3]
     assert [run["parameters"] for run in training["runs"]] == 3 * [3 * 15 + 8 + 2 * 12 + 3]
+
+
+def test_where_auto_leaves_every_layer_dense_it_says_so(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "this is a dense network" in ran(capsys, data, *QUICK)[1]
+    assert ran(capsys, data, "--modes", "3", "--over-complete", *QUICK)[1] == ""
+    assert ran(capsys, data, "--modes", "dense", *QUICK)[1] == ""
+    assert ran(capsys, data, "--lr", "0", *QUICK, code=2)[1] == "error: lr: expected a number above 0, got 0.0.\n"
 
 
 def test_a_run_is_kept_resumed_and_opened_by_scan(data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,3 +149,25 @@ def test_what_does_not_fit_is_refused_before_any_work(
     assert len(err.splitlines()) <= 2
     assert not list(Path("new").glob("*")) if Path("new").exists() else True
     assert Path(data).exists()
+
+
+@pytest.mark.parametrize(("asked", "meanwhile"), [((), 1), (("--threads", "2"), 2)])
+def test_small_networks_train_in_one_thread_unless_more_are_asked_for(
+    data: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], meanwhile: int
+) -> None:
+    from modescope.modes.training import fitting
+
+    threads: list[int] = []
+    fit = fitting.fit
+
+    def watched(*given: Any, **options: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return fit(*given, **options)
+
+    monkeypatch.setattr(fitting, "fit", watched)
+    torch.set_num_threads(3)
+    try:
+        ran(capsys, data, *asked, *QUICK)
+        assert (threads, torch.get_num_threads()) == ([meanwhile], 3)
+    finally:
+        torch.set_num_threads(1)

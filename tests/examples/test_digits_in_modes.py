@@ -1,4 +1,4 @@
-"""What `examples/digits_in_modes.py` claims: parameters and starts exactly, the order of accuracies early on and, in time, at the end."""
+"""What `examples/digits_in_modes.py` claims: parameters and starts, who is ahead after a few epochs and, in time, at the end."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_every_way_has_the_parameters_of_its_modes(way, parameters):
 @pytest.mark.parametrize(("way", "scale"), [("published modes", 30 / math.log(64)), ("normal factors", 2), ("spectral modes", 2)])
 def test_the_published_start_is_three_times_too_strong_for_thirty_modes(way, scale):
     one = digits.WAYS[way]
-    starts = [digits.network(one.counts, seed, **one.options).layers[0].weight for seed in range(40)]
+    starts = [digits.network(one.counts, seed, **one.options).layers[0].weight.detach() for seed in range(20)]
     spread = [64 * float(weight.var()) for weight in starts]
     assert np.mean(spread) == pytest.approx(scale, rel=0.1)
 

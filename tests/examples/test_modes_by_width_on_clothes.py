@@ -84,7 +84,7 @@ def test_modes_add_accuracy_on_real_clothes():
 def test_accuracy_rises_with_modes_and_levels_off_at_every_width(width):
     means = {p: mean(some) for (_, p), some in clothes.accuracies(one_width(width)).items()}
     assert means[2] < means[5] < means[None]
-    assert all(means[p] > means[None] - 0.02 for p in clothes.MODES if 10 <= p <= width)
+    assert all(means[p] > means[None] - 0.03 for p in clothes.MODES if 10 <= p <= width)
 
 
 @pytest.mark.real

@@ -1,5 +1,6 @@
 """Budgets of modes: the exhaustive twin, the rules that hold for any choice, and the sentences for layers that stay dense."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -160,10 +161,10 @@ def test_numbers_of_modes_that_are_none_are_refused(modes: object) -> None:
         uniform([layer("a", 9, 9)], modes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
-def test_shares_of_energy_that_are_none_are_refused(share: float) -> None:
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan"), True, "most"])
+def test_shares_of_energy_that_are_none_are_refused(share: object) -> None:
     with pytest.raises(UsageError, match="energy: expected a share"):
-        by_energy([layer("a", 9, 9)], share)
+        by_energy([layer("a", 9, 9)], share)  # type: ignore[arg-type]
 
 
 def test_counts_leave_a_layer_without_one_dense_and_give_its_reason() -> None:
@@ -189,3 +190,13 @@ def test_an_allocation_is_ordered_as_its_layers() -> None:
     layers = [layer(name, 9, 9, seed=i) for i, name in enumerate("zab")]
     found: Allocation = allocate(layers, 130)
     assert list(found.modes) == list(found.reasons) == ["z", "a", "b"]
+
+
+def test_a_layer_that_is_judged_by_its_weight_beside_others_by_their_outputs_says_so() -> None:
+    seen = [replace(layer(name, 12, 12, seed), by="outputs") for seed, name in enumerate("ab")]
+    unseen = layer("c", 12, 12, 2)
+    found = allocate([*seen, unseen], 250).reasons
+    assert found["c"].endswith("; others are judged by their outputs, beside which its share of the budget is a rough guess")
+    assert not any("judged" in found[name] for name in "ab")
+    for alike in (seen, [unseen]):
+        assert not any("judged" in reason for reason in allocate(alike, 150).reasons.values())

@@ -29,6 +29,14 @@ def test_the_most_modes_that_pay_save_parameters_and_one_more_saves_none_or_adds
     assert cost.factored(cost.most + 1) >= cost.dense or cost.most == min(outputs, inputs)
 
 
+def test_auto_takes_a_third_of_the_parameters_at_most_and_no_bottleneck_below_8():
+    assert [one.usual for one in NET] == [29, 16, None]
+    for side in range(1, 120):
+        cost = Cost(side, side)
+        assert (cost.usual is None) == (cost.break_even < 24)
+        assert cost.usual is None or cost.dense - 3 * cost.per_mode < 3 * cost.factored(cost.usual) <= cost.dense
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_layer_holds_as_many_parameters_as_are_counted(frozen):
     for layer in (ModeLinear(20, 9, 4, frozen_strength=frozen), ModeConv2d(3, 7, (2, 3), 5, frozen_strength=frozen)):

@@ -40,6 +40,12 @@ def test_gradients_are_those_of_numerical_differentiation(name: str) -> None:
     assert torch.autograd.gradcheck(run, inputs)
 
 
+@pytest.mark.parametrize("name", ["linear", "conv2d", "embedding"])
+def test_the_input_may_be_given_by_the_name_that_it_has_in_torch(name: str) -> None:
+    module, x = made(name), given(name)
+    assert torch.equal(module(input=x), module(x))
+
+
 @ALL
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_every_precision_gives_what_float64_gives_with_the_same_numbers(name: str, dtype: torch.dtype) -> None:

@@ -77,6 +77,18 @@ def array(path: Path) -> Any:
     raise UnreadableError(f"{path}: expected one array as .npy, got an archive.")
 
 
+def named(path: Path) -> dict[str, Any]:
+    """Every array of an archive by its name, or the one of an .npy file under an empty name.
+
+    Raises:
+        UnreadableError: As `samples`.
+        UnsafeError: As `samples`.
+    """
+    with _read(path), path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        return {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+
+
 def moments(path: Path) -> Any:
     """Moments that were saved as `count`, `mean` and `scatter`.
 

@@ -30,9 +30,7 @@ MODEL = "model.safetensors"
 @click.option(
     "--init",
     type=click.Choice(STARTS),
-    default="spectral",
-    show_default=True,
-    help="How the modes were drawn before training: such layers are the null of the fits.",
+    help="How the modes were drawn before training, if the network does not say so: such layers are the null of the fits.",
 )
 @click.option("--null", default=200, show_default=True, help="Such layers that are drawn; 0 for none.")
 @click.option("--draws", default=20, show_default=True, help="Random orders in which modes are taken out.")

@@ -56,13 +56,19 @@ FILE: Any = click.Path(dir_okay=False, path_type=Path)
     "--keep-energy", type=float, metavar="X", help="Every few epochs, keep singular modes that hold this share of energy."
 )
 @click.option("--prune-below", type=float, metavar="X", help="Every few epochs, drop modes below this share of the most important.")
-@click.option("--grow", type=int, metavar="N", help="Every few epochs, add N modes to each layer, up to its rank.")
+@click.option("--grow", type=int, metavar="N", help="Every few epochs, add N modes to each layer, while it saves parameters.")
 @click.option("--change-every", default=5, show_default=True, metavar="N", help="How many epochs that is.")
 @click.option(
     "--seed", "seed", multiple=True, type=int, help="Derives every draw; by default 0. Repeatable: one training for each."
 )
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Short for the seeds 0 to N - 1.")
 @click.option("--beside-dense", is_flag=True, help="Train the dense network of that shape as well, by the same settings and seeds.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of torch; by default 1 below a million parameters, where a step is too short to be shared.",
+)
 @click.option("--output", "-o", type=FOLDER, metavar="FOLDER", help="Keep the run here after every epoch; several in sub-folders.")
 @click.option("--resume", is_flag=True, help="Go on with what is in that folder.")
 @click.option("--store", type=FOLDER, metavar="DIR", help="Write a scan of every epoch to this store, which `serve` shows.")
@@ -79,6 +85,7 @@ def command(
     seed: tuple[int, ...],
     seeds: int | None,
     beside_dense: bool,
+    threads: int | None,
     output: Path | None,
     resume: bool,
     store: Path | None,
@@ -95,17 +102,16 @@ def command(
     """
     from modescope.cli import FAILED_ROWS, INTERRUPTED
     from modescope.cli._progress import counted
-    from modescope.cli._write import check, write
+    from modescope.cli._write import check, check_suffix, write
     from modescope.errors import Interrupted, UsageError
     from modescope.modes.tasks import opened
     from modescope.modes.training import run_folder
+    from modescope.modes.training.threads import shared_by
     from modescope.modes.training.trials import Trials
-    from modescope.render import by_suffix
     from modescope.render._plain import plain
 
     check(report, data)
-    if report is not None and report.suffix not in by_suffix():
-        raise UsageError(f"--report: expected a file that ends in {', '.join(sorted(by_suffix()))}, got {str(report)!r}.")
+    check_suffix("--report", report)
     chosen = _seeds(seed, seeds)
     widths = _numbers("--hidden", hidden or HIDDEN.get(data, USUAL))
     counts = _counts(modes, len(widths) + 1)
@@ -116,20 +122,20 @@ def command(
     nets: list[tuple[str, Any]] = [("", counts), *([("dense", [None] * (len(sizes) - 1))] if beside_dense else [])]
     places = {(name, one): _place(output, one if len(chosen) > 1 else None, name) for name, _ in nets for one in chosen}
     made = {(name, one): _network(sizes, given, one, options, dense=name == "dense") for name, given in nets for one in chosen}
-    for said in made[nets[0][0], chosen[0]][1]:
-        print(f"caution: {plain(said)}", file=sys.stderr)
+    shared, rules = _recipe(options) | {"resume": resume, "store": store}, _rules(options)
     for place in places.values():
         if place is not None:
             run_folder.check(place, resume=resume)
-    shared = _recipe(options) | {"resume": resume, "store": store}
+    for said in made[nets[0][0], chosen[0]][1]:
+        print(f"caution: {plain(said)}", file=sys.stderr)
     done: dict[str, list[Fit]] = {name: [] for name, _ in nets}
     interrupted = False
-    with counted(quiet=quiet) as update:
+    with counted(quiet=quiet) as update, shared_by(threads, [network for network, _ in made.values()]):
         try:
             for (name, one), (network, _) in made.items():
                 run = f"{output.name if output else task.name}-{'-'.join(filter(None, (f'seed-{one}', name)))}"
-                rules = {} if name else _rules(options)
-                done[name].append(_trained(network, task, one, places[name, one], run, update, shared | rules))
+                own = shared if name else shared | rules
+                done[name].append(_trained(network, task, one, places[name, one], run, update, own))
         except Interrupted as error:
             interrupted = True
             done[name].append(error.partial)
@@ -166,6 +172,9 @@ def _network(sizes: tuple[int, ...], counts: Any, seed: int, options: dict[str, 
     kept = ("init", "gain", "frozen_strength", "orthogonal", "tied")
     given = {"gain": options["gain"]} if dense else {name: options[name] for name in kept}
     made, stays = drawn(sizes, counts, seed, bias=options["bias"], over_complete=options["over_complete"], **given)
+    if counts == "auto" and not any(hasattr(layer, "n_modes") for layer in made.modules()):
+        said = "all layers are so small that auto leaves them dense, and this is a dense network. Give --modes, and --over-complete"
+        return made, [f"{said} where they save nothing."]
     said = "stays dense: as many modes would cost no less than the weight. Or: --over-complete."
     return made, [f"layer {', '.join(map(str, stays))} {said}"] if stays else []
 
@@ -194,8 +203,12 @@ def _fit_ranks(sizes: tuple[int, ...], counts: Any, options: dict[str, Any]) -> 
 
 
 def _recipe(options: dict[str, Any]) -> dict[str, Any]:
+    from modescope.modes.training.recipe import Recipe
+
     names = ("epochs", "batch", "lr", "weight_decay", "halve_every", "validation", "patience", "clip", "autocast", "device")
-    return {name: options[name] for name in names} | {"halve_every": options["halve_every"] or None}
+    found = {name: options[name] for name in names} | {"halve_every": options["halve_every"] or None}
+    Recipe(**{name: value for name, value in found.items() if name != "device"})  # what does not fit is said before all else
+    return found
 
 
 def _rules(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from modescope.errors import UsageError
-from modescope.render import renderers, replace
+from modescope.render import by_suffix, renderers, replace
 from modescope.reports import Report
 from modescope.reports.form import is_report
 
@@ -23,6 +23,16 @@ def check(output: Path | None, *inputs: str | Path) -> None:
     for given in inputs if output is not None else ():
         if output is not None and _taken(output, Path(given)):
             raise UsageError(f"{output}: is read by this command, and would be lost. Write to another file.")
+
+
+def check_suffix(option: str, file: Path | None) -> None:
+    """Refuse a report of a form that nothing writes, before work starts.
+
+    Raises:
+        UsageError: The suffix of the file names no form.
+    """
+    if file is not None and file.suffix not in by_suffix():
+        raise UsageError(f"{option}: expected a file that ends in {', '.join(sorted(by_suffix()))}, got {str(file)!r}.")
 
 
 def _taken(output: Path, given: Path) -> bool:

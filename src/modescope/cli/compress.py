@@ -1,11 +1,14 @@
 """Compress a checkpoint: as few modes as a budget leaves each weight."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from modescope.cli._calibrating import OPTIONS, calibrated, calibrating
+from modescope.cli._calibrating import check as check_calibrating
 from modescope.cli._options import Format, Listed
 
 PATH = click.Path(dir_okay=False, path_type=Path)
@@ -39,8 +42,9 @@ PATH = click.Path(dir_okay=False, path_type=Path)
     "--calibration",
     type=PATH,
     metavar="FILE",
-    help="Moments of the inputs of layers, saved by modescope.modes.calibrate: keep what the outputs need, not the weights.",
+    help="Moments of the inputs of layers, of --save-calibration or modes.calibrate: keep what outputs need, not weights.",
 )
+@calibrating
 @click.option(
     "--form",
     type=click.Choice(["factored", "dense"]),
@@ -83,15 +87,21 @@ def command(
     """Put the weights of PATH, a checkpoint file or folder, into modes, and copy everything else bit for bit.
 
     Without -o nothing is written: the plan shows how many modes each weight would get and what that would lose. With -o the file is
-    read back before it takes its place, and errors are measured on the numbers in it. `modescope.load_compressed` puts the factored
-    form into a network.
+    read back before it takes its place, and errors are measured on the numbers in it. `modescope.modes.load_compressed` puts the
+    factored form into a network.
     """
     from modescope.cli._progress import tasks
-    from modescope.cli._write import check, write
+    from modescope.cli._write import check, check_suffix, write
     from modescope.modes.compression import compress
 
-    check(report, path, *(() if options["calibration"] is None else (options["calibration"],)))
+    given = {name: options.pop(name) for name in OPTIONS}
+    check_calibrating(given, path, options["calibration"], output, report)
+    read = (path, options["calibration"], given["data"], given["tokens"])
+    check(report, *(one for one in read if one is not None))
+    check_suffix("--report", report)
     with tasks(quiet=quiet) as update:
+        if given["model"] is not None:
+            options["calibration"] = partial(calibrated, path, given, grouped=options["form"] == "dense", progress=update)
         result = compress(path, output, modes=_modes(modes), progress=update, **options)
     if report is not None:
         result.save(report)

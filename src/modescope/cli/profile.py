@@ -17,7 +17,6 @@ SELECT = ("topk", "energy", "outliers", "edge", "optimal", "all")
 STANDARDISE = ("z", "none", "rms", "sigma")
 RULE = ("topm", "threshold", "fraction")
 SCOPE = ("layer", "network")
-SIDES = 2
 NAMED = 3  # pictures that could not be read, on stderr
 
 
@@ -122,7 +121,7 @@ def command(
     only code that you trust. What it prints goes to stderr.
     """
     from modescope.cli import INTERRUPTED
-    from modescope.cli._arguments import argument
+    from modescope.cli._arguments import argument, numbers, pixels
     from modescope.cli._progress import tasks
     from modescope.cli._write import check, chosen, write
     from modescope.factories import made, placed, weighted
@@ -136,8 +135,8 @@ def command(
     for file in (output, *save):
         check(file, *read)
     _known(save, (SUFFIX, HIF))
-    sides, limits = _size(size), _span(span)
-    scale = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
+    sides, limits = pixels(size), _span(span)
+    scale = {"mean": numbers("--mean", mean), "std": numbers("--std", std)}
     with tasks(quiet=quiet) as update, redirect_stdout(sys.stderr):
         network = made(model, dict(argument(one) for one in arg))
         if weights is not None:
@@ -200,26 +199,6 @@ def _known(files: tuple[Path, ...], suffixes: tuple[str, ...]) -> None:
     for file in files:
         if not file.name.endswith(suffixes):
             raise UsageError(f"--save: expected a file that ends in {' or '.join(suffixes)}, got {str(file)!r}.")
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    from modescope.errors import UsageError
-
-    try:
-        return None if text is None else tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"{option}: expected numbers between commas, as 0.485,0.456,0.406, got {text!r}.") from error
-
-
-def _size(text: str | None) -> int | tuple[int, int] | None:
-    from modescope.errors import UsageError
-
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > SIDES or not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--size: expected pixels, as 224 or 224x192, got {text!r}.")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
 def _span(text: str | None) -> tuple[float, float] | None:

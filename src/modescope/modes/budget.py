@@ -16,6 +16,9 @@ from modescope.svd import Values
 BY = {"parameters": "parameters", "flops": "multiply-adds"}
 """What a budget may be of, and its unit in words."""
 
+BESIDE = "; others are judged by their outputs, beside which its share of the budget is a rough guess"
+"""Added to the reason of a layer that is judged by its weight, where others are not."""
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -25,11 +28,13 @@ class Candidate:
         name: Its name.
         cost: What it costs as it is and as modes.
         tails: (r + 1,) squared error that 0 to r modes leave, relative to the first, which is 1: `Cut.relative`.
+        by: What they are errors of, as `Cut.by`: "weight" or "outputs".
     """
 
     name: str
     cost: Cost
     tails: Values
+    by: str = "weight"
 
     def __post_init__(self) -> None:
         tails, r = np.asarray(self.tails, np.float64), min(self.cost.outputs, self.cost.inputs)
@@ -78,6 +83,14 @@ def allocate(candidates: Sequence[Candidate], budget: float, /, *, by: str = "pa
     segment gives the optimum of the relaxed problem, in which layers may stand anywhere on their hulls, and no true choice is below
     it. What follows only lowers the error.
 
+    That the relative errors of all layers count alike is a choice: how far an error of one layer reaches the outputs of the network
+    is not in its moments. Other sums were tried on the shipped network and on a sentence encoder, measured on held-out data. With a
+    calibration, the product of the shares that are kept gave nearly the same. Powers of the error, and weights by the size of the
+    layer, were better under some budgets and worse under others. One share of the parameters for every layer was far worse on the
+    first network, and mostly worse on the second. Absolute errors, tried on the second alone, were much worse.
+
+    Errors of weights and of outputs are different things, on scales of their own: where there are both, the reasons say so.
+
     Args:
         candidates: Layers, of different names.
         budget: Most parameters, or multiply-adds for one sample, of all layers together with what is fixed.
@@ -112,7 +125,8 @@ def allocate(candidates: Sequence[Candidate], budget: float, /, *, by: str = "pa
         at[i] = end
     _fill(choices, at, left)
     chosen = {one.name: choice.p or None for one, choice in zip(candidates, at, strict=True)}
-    reasons = {one.name: _said(one, chosen[one.name]) for one in candidates}
+    mixed = len({one.by for one in candidates}) > 1
+    reasons = {one.name: _said(one, chosen[one.name]) + (BESIDE if mixed and one.by == "weight" else "") for one in candidates}
     return _allocation(candidates, chosen, reasons, by, fixed)
 
 
@@ -128,8 +142,9 @@ def by_energy(candidates: Sequence[Candidate], share: float, /, *, by: str = "pa
     Raises:
         UsageError: The share is out of range.
     """
-    if not 0 < share <= 1:
-        raise UsageError(f"energy: expected a share above 0 and up to 1, got {share}.")
+    number = isinstance(share, int | float | np.integer | np.floating) and not isinstance(share, bool)
+    if not number or not 0 < share <= 1:
+        raise UsageError(f"energy: expected a share above 0 and up to 1, got {share!r}.")
 
     def enough(one: Candidate) -> int:
         # the share is kept up to rounding: a share of 1 does not count modes of the size of the float64 rounding of the sum

@@ -12,6 +12,7 @@ import numpy as np
 from modescope.activations import Summed, capture, outputs
 from modescope.checkpoints._names import shown
 from modescope.errors import UnreadableError, UsageError
+from modescope.modes.saving import save_arrays
 from modescope.moments import Moments
 from modescope.store.parts import place
 from modescope.svd import Values
@@ -46,8 +47,6 @@ class Calibration:
         Raises:
             UsageError: The file cannot be written.
         """
-        from safetensors.numpy import save_file
-
         arrays: dict[str, Values] = {}
         layers = []
         for at, (name, one) in enumerate(self.moments.items()):
@@ -55,7 +54,7 @@ class Calibration:
             layers.append({"name": name, "count": one.count, "uses": self.uses[name]})
         said = {"layers": layers, "missing": dict(self.missing), "samples": self.samples, "source": self.source}
         try:
-            place(Path(path), lambda hidden: save_file(arrays, hidden, {"schema": SCHEMA, "calibration": json.dumps(said)}))
+            place(Path(path), lambda hidden: save_arrays(arrays, hidden, {"schema": SCHEMA, "calibration": json.dumps(said)}))
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
@@ -90,7 +89,7 @@ def calibrate(
     Raises:
         UsageError: As `activations.moments`; or there are moments of no layer at all.
     """
-    names = _listened(model) if layers is None else tuple(layers)
+    names = listened(model) if layers is None else tuple(layers)
     if not names:
         raise UsageError(
             f"calibration: expected linear layers, convolutions or recurrent cells, got {type(model).__name__} without any."
@@ -181,7 +180,12 @@ def _run(model: Any, inputs: Any, batch: int | None) -> Iterator[tuple[int, int 
     yield from told
 
 
-def _listened(model: Any) -> tuple[str, ...]:
+def listened(model: Any, /) -> tuple[str, ...]:
+    """Names of the layers whose inputs are counted where none are named.
+
+    Raises:
+        UsageError: It is no module.
+    """
     if not callable(getattr(model, "named_modules", None)):
         raise UsageError(f"calibration: expected a torch nn.Module, got {type(model).__name__}.")
     return tuple(

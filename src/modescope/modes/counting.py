@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+SHARE, LEAST = 3, 8  # of `usual`
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -51,3 +53,12 @@ class Cost:
     def most(self) -> int:
         """The largest number of modes that saves parameters and adds rank; 0 where none does."""
         return min(math.ceil(self.break_even) - 1, self.outputs, self.inputs)
+
+    @property
+    def usual(self) -> int | None:
+        """Modes where "auto" chooses: a third of the break-even number, so a third of the parameters.
+
+        None, so dense, where that is below 8: small layers cost little, and a narrow bottleneck there costs accuracy. Our own rule.
+        """
+        p = int(self.break_even / SHARE)
+        return p if p >= LEAST else None

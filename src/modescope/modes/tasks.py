@@ -304,7 +304,8 @@ def _classes(
     most = len(names) or int(y[0].max()) + 1
     for part, one in zip(("y_train", "y_test"), y, strict=True):
         if one.min() < 0 or one.max() >= most:
-            raise UsageError(f"{name}: expected classes 0 to {most - 1} in {part}, got {int(one.min())} to {int(one.max())}.")
+            wanted = f"0 to {most - 1}" if one.min() >= 0 else "numbered from 0"
+            raise UsageError(f"{name}: expected classes {wanted} in {part}, got {int(one.min())} to {int(one.max())}.")
     if most > len(y[0]):
         raise UsageError(f"{name}: expected fewer classes than samples, got labels up to {most - 1} for {len(y[0])} samples.")
     return y[0].astype(np.int64), y[1].astype(np.int64), names or tuple(str(n) for n in range(most))

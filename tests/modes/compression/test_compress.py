@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -261,6 +262,17 @@ def test_a_budget_of_multiply_adds_counts_how_often_a_layer_acts(tmp_path: Path)
     spent = {one.name: uses[one.name.removesuffix(".weight")] * one.parameters for one in result}
     assert sum(spent.values()) <= 0.5 * (64 * 1800 + 600)
     assert result["fc.weight"].modes is None  # next to nothing, beside what the convolution costs
+    half = compress(source, budget=0.5, by="flops", calibration=Calibration({"conv": patches}, {"conv": 64.0}, len(x), "x", {}))
+    assert half["fc.weight"].reason.startswith("stays dense: the calibration does not say how often it is used")
+
+
+def test_a_weight_whose_inputs_are_not_known_says_that_it_is_judged_otherwise(tmp_path: Path) -> None:
+    source, (x, moments) = saved(tmp_path, linears()), inputs(30)
+    calibration = Calibration({"enc.0": moments}, {"enc.0": 1.0}, len(x), "x", {})
+    said = [one.reason for one in compress(source, budget=0.5, calibration=calibration)]
+    assert ["judged by its weight" in reason for reason in said] == [False, True, True]
+    assert ["its share of the budget is a rough guess" in reason for reason in said] == [False, True, True]
+    assert not any("judged" in one.reason for one in compress(source, budget=0.5))
 
 
 @pytest.mark.parametrize(
@@ -414,3 +426,13 @@ def test_one_weight_at_a_time_is_made(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "spectra 3 0" in told  # nothing is decomposed with vectors before the plan stands
     made = [int(one.split()[2]) for one in told if one.startswith("writing")]
     assert all(b - a <= 1 for a, b in pairwise(made))
+
+
+def test_what_killed_writers_left_long_ago_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    source, day = saved(tmp_path, linears()), 86_400
+    names = (f".{OUT}.1.safetensors", f".{OUT}.2.safetensors", ".other.safetensors.1.safetensors")
+    for name, age in zip(names, (2 * day, 60, 2 * day), strict=True):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    compress(source, tmp_path / OUT, modes=3)
+    assert [(tmp_path / name).exists() for name in names] == [False, True, True]

@@ -139,7 +139,9 @@ def test_energy_auto_and_shares_say_how_many_modes_they_take() -> None:
     held = np.cumsum(s**2) / np.sum(s**2)
     assert rows(convert(net, energy=0.6))["0"].modes == int(np.argmax(held >= 0.6)) + 1
     assert rows(convert(net, 0.25))["0"].modes == 3
-    assert rows(convert(digits(), "auto")) == rows(convert(digits(), energy=0.9))
+    told = rows(convert(digits(), "auto"))
+    assert (told["3"].modes, told["3"].reason) == (17, "17 of 64 modes, a third of the break-even 52.2")
+    assert (told["10"].modes, told["10"].reason) == (None, "stays dense: a third of the break-even 8.5 is below 8 modes")
 
 
 def test_outliers_keep_the_planted_modes_and_small_layers_stay() -> None:

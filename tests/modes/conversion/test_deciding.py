@@ -10,9 +10,9 @@ from modescope.modes.conversion.deciding import one_way, rule, share_of
 from modescope.modes.conversion.replaceable import replaceable
 
 
-def chosen(modes: object = None, energy: float | None = None) -> int | None:
-    (part,), _ = replaceable(nn.Linear(20, 20))
-    candidate = Candidate(part.name, part.cost(), np.linspace(1, 0, 21))
+def chosen(modes: object = None, energy: float | None = None, side: int = 20) -> int | None:
+    (part,), _ = replaceable(nn.Linear(side, side))
+    candidate = Candidate(part.name, part.cost(), np.linspace(1, 0, side + 1))
     return rule(modes, energy, False)(part, candidate).p  # type: ignore[arg-type]
 
 
@@ -21,7 +21,8 @@ def test_each_rule_chooses_by_itself() -> None:
     assert chosen(0.2) == 4
     assert chosen(10) is None  # break-even 9.8
     assert chosen(energy=0.3) == 6
-    assert chosen("auto") is None  # 18 for 90 % of a flat spectrum
+    assert chosen("auto") is None  # break-even 9.8, a third of which is below 8
+    assert chosen("auto", side=60) == 9  # break-even 29.8
     assert chosen({"": 15}) == 15
     assert chosen({"": 0.5}) == 10
     assert chosen({"other": 3}) is None

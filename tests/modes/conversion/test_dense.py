@@ -14,6 +14,7 @@ from modes_conversion_cases import convolutional, images, inputs, mlp
 from modescope.errors import UsageError
 from modescope.modes.conversion import to_dense, to_modes
 from modescope.modes.conversion.dense import export
+from modescope.modes.conversion.loading import load_compressed
 from modescope.modes.modules.embedding import ModeEmbedding
 from modescope.modes.modules.linear import ModeLinear
 from modescope.modes.modules.mlp import ModeMLP
@@ -136,6 +137,8 @@ def test_files_open_in_plain_torch_in_both_forms(tmp_path: Path) -> None:
         assert {"0.xi_out", "0.s", "0.xi_in", "0.bias"} <= set(file.keys())
     assert json.loads(said["modes"]) == dict.fromkeys(("0", "4", "6", "8"), 3)
     assert said["form"] == "factored"
+    torch.testing.assert_close(load_compressed(tmp_path / "factored.safetensors", plain).eval()(x), net(x), atol=0, rtol=0)
+    assert torch.equal(load_compressed(tmp_path / "dense.safetensors", convolutional()).eval()(x), plain(x))
 
 
 def test_tied_tensors_stand_under_each_of_their_names(tmp_path: Path) -> None:

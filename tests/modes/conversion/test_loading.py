@@ -15,6 +15,8 @@ from modes_compression_cases import inputs
 from modescope.errors import UnreadableError, UsageError
 from modescope.modes.calibration import Calibration
 from modescope.modes.compression import compress
+from modescope.modes.conversion import to_modes
+from modescope.modes.conversion.dense import export
 from modescope.modes.conversion.loading import load_compressed
 from modescope.modes.modules.base import ModeLayer
 
@@ -170,3 +172,42 @@ def test_a_file_that_lacks_a_factor_or_is_no_safetensors_is_unreadable(network: 
     save_file(state, tmp_path / "said.safetensors", {"modescope": "no JSON"})
     with pytest.raises(UnreadableError, match="expected metadata as compress writes it"):
         load_compressed(tmp_path / "said.safetensors", network)
+
+
+class Looped(nn.Module):
+    """A cell of each kind, and one layer at two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain, self.gated = nn.RNNCell(12, 10, nonlinearity="relu"), nn.GRUCell(10, 10, bias=False)
+        self.first = nn.Linear(10, 10)
+        self.second = self.first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 12) to (N, 10)."""
+        h = self.gated(self.plain(x), torch.ones(len(x), 10, dtype=x.dtype))
+        out: Tensor = self.second(torch.tanh(self.first(h)))
+        return out
+
+
+def test_cells_and_a_layer_at_two_places_are_loaded_from_the_state_of_a_converted_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Looped().double().eval()
+    network.plain.weight_hh.requires_grad_(False)
+    small = to_modes(network, 3)
+    export(small, tmp_path / FACTORED)
+    loaded = load_compressed(tmp_path / FACTORED, network)
+    x = torch.randn(7, 12, dtype=torch.float64)
+    with torch.no_grad():
+        assert not torch.allclose(small(x), network(x), rtol=1e-2)
+        torch.testing.assert_close(loaded(x), small(x), rtol=1e-12, atol=1e-12)
+    assert loaded.first is loaded.second
+    assert not loaded.plain.hh.xi_in.requires_grad
+    assert loaded.plain.ih.xi_in.requires_grad
+    state = load_file(tmp_path / FACTORED)
+    save_file({name: one for name, one in state.items() if not name.startswith("second")}, tmp_path / "once.safetensors")
+    with torch.no_grad():
+        torch.testing.assert_close(load_compressed(tmp_path / "once.safetensors", network)(x), small(x), rtol=1e-12, atol=1e-12)
+    save_file({name: one for name, one in state.items() if not name.startswith("gated.hh")}, tmp_path / "half.safetensors")
+    with pytest.raises(UsageError, match=r"'gated': expected modes of both weights of a cell, got none of 'gated\.hh'"):
+        load_compressed(tmp_path / "half.safetensors", network)

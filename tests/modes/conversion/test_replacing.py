@@ -1,5 +1,7 @@
 """Swaps of modules: everywhere where a module stood, in order, and back."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from modescope.errors import UsageError
 from modescope.modes.conversion.replacing import Swaps, in_modes, plain
 from modescope.modes.factors import Modes
 from modescope.modes.modules.base import ModeLayer
+from modescope.modes.truncation import of_weight
 
 
 def test_a_module_is_replaced_wherever_it_stands_and_all_come_back_in_their_places() -> None:
@@ -48,3 +51,16 @@ def test_what_is_no_mode_layer_has_no_plain_form_and_random_numbers_are_left_alo
     torch.manual_seed(3)
     plain(layer)
     assert torch.equal(torch.rand(2), wanted)
+
+
+@pytest.mark.parametrize(("layer", "leaves"), [(nn.Linear(6, 5), ["weight"]), (nn.GRUCell(4, 3), ["weight_ih", "weight_hh"])])
+def test_a_layer_made_from_a_weight_can_be_pickled_and_drawn_anew(layer: nn.Module, leaves: list[str]) -> None:
+    modes = {leaf: of_weight(getattr(layer, leaf).detach().numpy()).modes(2) for leaf in leaves}
+    new = in_modes(layer, modes, dict.fromkeys(leaves))
+    again = pickle.loads(pickle.dumps(new))
+    assert all(torch.equal(one, other) for one, other in zip(new.parameters(), again.parameters(), strict=True))
+    before = [one.detach().clone() for one in again.parameters()]
+    for part in again.modules():
+        if isinstance(part, ModeLayer):
+            part.reset_parameters()
+    assert not any(torch.equal(one, other) for one, other in zip(before, again.parameters(), strict=True))

@@ -97,6 +97,10 @@ def test_a_straight_line_and_an_exponential_are_called_what_they_are() -> None:
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(30))
     straight = fitted(RANK**-0.7 * noise)
     assert straight.verdict != "broken"
+    assert min(straight.bic, key=straight.bic.__getitem__) == "line"
+    assert straight.said.endswith(
+        "It is a case of a break and never better by more than 10.2: nothing here speaks for a break."
+    )  # 3 ln 30
     assert straight.line is not None
     assert straight.line[0] == pytest.approx(-0.7, abs=0.02)
     assert fitted(RANK**-0.7).verdict == "line"

@@ -50,6 +50,29 @@ class Branching(nn.Module):
         return found if float(found.detach().sum()) > 0 else -found
 
 
+class Again(nn.Module):
+    """One layer at two places, under two names, called in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        drawn = torch.Generator().manual_seed(0)
+        self.first = ModeLinear(6, 6, 4, generator=drawn).double()
+        self.second, self.last = self.first, nn.Linear(6, 3).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.last(torch.tanh(self.second(torch.tanh(self.first(x)))))
+        return found
+
+
+class Strengths(Again):
+    """Two layers that share their strengths alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = ModeLinear(6, 6, 4, generator=torch.Generator().manual_seed(1)).double()
+        self.second.s = self.first.s
+
+
 def data(shape: tuple[int, ...] = (6,), count: int = 70) -> Sample:
     rng = np.random.default_rng(0)
     return Sample(rng.standard_normal((count, *shape)), rng.integers(0, 3, count))
@@ -61,6 +84,8 @@ CASES: list[tuple[Any, str, tuple[int, ...]]] = [
     (convolved, "0", (2, 6, 6)),
     (tied, "layers.1", (6,)),
     (Branching, "first", (6,)),
+    (Again, "first", (6,)),
+    (Strengths, "second", (6,)),
 ]
 
 
@@ -100,6 +125,16 @@ def test_the_gradient_is_that_of_central_differences(made: Any, name: str, shape
     rows = np.concatenate([s + side * step * np.eye(s.size) for side in (1, -1)])
     loss = scored(net, {name: rows}, judged, batch=32).loss
     assert found == pytest.approx((loss[: s.size] - loss[s.size :]) / (2 * step), abs=1e-8)
+
+
+def test_a_network_without_a_gradient_is_refused_in_a_sentence() -> None:
+    class Cut(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = super().forward(x)
+            return found.detach()
+
+    with pytest.raises(UsageError, match="a loss with a gradient for its modes"):
+        gradients(Cut(*fully()), ["0"], data())
 
 
 def test_an_increase_is_the_squared_signal_of_the_mode_where_modes_are_orthogonal() -> None:
@@ -154,6 +189,8 @@ def test_bad_data_are_refused_before_work_starts() -> None:
     strengths = {"0": strengths_of(net, "0")[None]}
     with pytest.raises(UsageError, match=r"inputs that the network runs on, got RuntimeError with shape \(2, 5\)"):
         scored(net, strengths, sample((x[:, :5], y)))
+    with pytest.raises(UsageError, match=r"inside it, its \.module"):
+        scored(nn.DataParallel(nn.Sequential(net)), {"module.0.0": strengths["0"]}, sample((x, y)))
     with pytest.raises(UsageError, match="for classes 0 to 7"):
         scored(net, strengths, sample((x, y + 7)))
     with pytest.raises(UsageError, match="shape of the targets"):

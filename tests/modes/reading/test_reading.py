@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,34 @@ def test_a_data_frame_has_a_row_for_every_mode() -> None:
     frame = whole().to_pandas()
     assert len(frame) == 13
     assert frame[frame.layer == "0"].omega.to_numpy() == pytest.approx(whole()["0"].importance["omega"])
+
+
+def said(found: Reading) -> str:
+    return " ".join(block.text for block in found.report().blocks if isinstance(block, Note))
+
+
+def test_the_page_says_first_what_layers_cost_what_they_can_lose_and_how_sure_that_is() -> None:
+    text = said(whole())
+    assert "13 modes cost 321 parameters, 153% of the 210 of the same layers if they were dense." in text
+    spare = {layer.name: layer.removal.spare for layer in whole().layers if layer.removal is not None}
+    assert f"{spare['0'] or 'none'} of 10 in 0, {spare['2'] or 'none'} of 3 in 2." in text
+    assert "5 random orders cannot tell at 5 %" in text
+    layers = [
+        replace(layer, removal=replace(layer.removal, p={**layer.removal.p, "smallest": p}, curves=many(layer)))
+        for layer, p in zip(whole().layers, (0.05, 0.06), strict=True)
+    ]
+    assert "In 1 of 2 layers it is better, at 5 % (p smallest), to take modes out by omega than at random; do not" in said(
+        replace(whole(), layers=tuple(layers))
+    )
+    assert "In 1 of 1 layers" in said(replace(whole(), layers=tuple(layers[:1])))
+    assert "In no layer is it better" in said(replace(whole(), layers=tuple(layers[1:])))
+    assert "parameters" not in said(replace(whole(), layers=()))
+
+
+def many(layer: Any) -> dict[str, Any]:
+    """Its curves, as if there had been 19 random orders."""
+    curves = dict(layer.removal.curves)
+    return curves | {"random": replace(curves["random"], draws=19)}
 
 
 def test_the_page_says_cautions_before_it_draws_and_links_every_layer() -> None:

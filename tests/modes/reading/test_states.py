@@ -110,6 +110,25 @@ def test_tied_layers_and_embeddings_have_mode_activations_too() -> None:
     assert mode_activations(embedded, "", tokens) == pytest.approx(embedded.xi_in.detach().numpy().T, abs=1e-12)
 
 
+def test_orthonormal_patterns_and_a_layer_that_is_called_by_name_have_mode_activations_too() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            drawn = torch.Generator().manual_seed(0)
+            self.grid = ModeConv2d(2, 6, 2, 3, orthogonal=True, generator=drawn).double()
+            self.last = ModeLinear(6, 2, 2, generator=drawn).double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.last(input=self.grid(input=x).flatten(2).mean(2))
+            return found
+
+    model, given = Named(), Sample(np.random.default_rng(0).standard_normal((20, 2, 3, 3)), np.arange(20) % 2)
+    with torch.no_grad():
+        m = nn.functional.conv2d(torch.from_numpy(given.x), model.grid.xi_in).movedim(1, -1).reshape(-1, 3)
+    assert mode_activations(model, "grid", given) == pytest.approx(m.numpy(), abs=1e-12)
+    assert by_key(spaces(model, given))["last", "modes"].dimension == 2
+
+
 def test_one_kind_can_be_chosen() -> None:
     assert {one.what for one in chosen(spaces(net(), data()), "modes")} == {"modes"}
 

@@ -14,7 +14,7 @@ from modescope.modes.modules.convolution import ModeConv2d
 from modescope.modes.modules.linear import ModeLinear
 from modescope.modes.training.fitting import fit
 from modescope.modes.training.growth import Grow, KeepEnergy, PruneBelow
-from modescope.modes.training.resizing import add, drop, exchange, resizable
+from modescope.modes.training.resizing import add, drop, exchange, fit_to, resizable
 
 RNG = np.random.default_rng(0)
 
@@ -140,7 +140,7 @@ def test_a_weight_of_zero_is_left_alone() -> None:
 
 def test_frozen_strengths_stay_1_through_pruning_and_growth() -> None:
     model = net(frozen_strength=True)
-    fit(model, blobs(), epochs=5, prune=PruneBelow(0.4, every=2, least=2), grow=Grow(1, every=3))
+    fit(model, blobs(), epochs=5, prune=PruneBelow(0.4, every=2, least=2), grow=Grow(1, most=6, every=3))
     assert all((layer.s == 1).all() for layer in resizable(model).values())
     assert any(layer.n_modes != p for layer, p in zip(resizable(model).values(), (4, 3), strict=True))
 
@@ -158,3 +158,24 @@ def test_numbers_out_of_range_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             act()
+
+
+def test_a_layer_at_two_places_takes_the_number_of_modes_of_a_file_at_both() -> None:
+    def looped(p: int) -> nn.Sequential:
+        layer = ModeLinear(8, 8, p, generator=torch.Generator().manual_seed(p))
+        return nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(8, 3))
+
+    pruned, fresh = looped(2), looped(5)
+    fit_to(fresh, pruned.state_dict(), "a file")
+    fresh.load_state_dict(pruned.state_dict())
+    assert fresh[0] is fresh[2]
+    x = torch.ones(1, 8)
+    assert torch.equal(fresh[:3](x), pruned[:3](x))
+
+
+def test_growth_ends_with_the_last_mode_that_saves_parameters() -> None:
+    layer = whole(outputs=7, inputs=9, p=1)  # 17 parameters a mode, 63 in the weight
+    optimizer = torch.optim.AdamW(layer.parameters())
+    for epoch in range(2, 8):
+        Grow(1, every=1)(layer, epoch, optimizer, np.random.default_rng(0))
+    assert layer.n_modes == 3

@@ -12,7 +12,9 @@ from torch import nn
 
 from modes_training_cases import blobs, net, same, weights
 from modescope.errors import UnreadableError, UsageError
+from modescope.modes.initialisation import spectral
 from modescope.modes.modules.mlp import ModeMLP
+from modescope.modes.reading import read, read_factors
 from modescope.modes.training import run_folder
 from modescope.modes.training.fitting import fit
 from modescope.modes.training.growth import Grow
@@ -44,9 +46,30 @@ def test_a_trained_network_is_rebuilt_from_its_folder(tmp_path: Path, options: d
     assert all(one.requires_grad for one in loaded.parameters())
 
 
+@pytest.mark.parametrize("init", ["iid", "published", "spectral"])
+def test_a_run_says_how_its_modes_were_drawn_and_a_reading_takes_that_for_its_null(tmp_path: Path, init: str) -> None:
+    fit(ModeMLP([6, 30, 12, 3], [2, 10, 2], over_complete=True, init=init), blobs(), epochs=1, folder=tmp_path)
+    loaded, _ = run_folder.load(tmp_path)
+    assert {layer.init for layer in loaded.layers} == {init}
+    for found in (read(loaded, null=80, resamples=5), read_factors(tmp_path, null=80, resamples=5)):
+        null = found["layers.1"].power_laws["omega"].null
+        assert null is not None
+        assert (null.init, found.options["init"]) == (init, init)
+        assert not any("how the modes were drawn" in caution for caution in found.cautions)
+
+
+def test_a_network_drawn_by_ones_own_function_does_not_claim_an_init(tmp_path: Path) -> None:
+    fit(ModeMLP([6, 8, 3], [4, 3], over_complete=True, init=lambda *given: spectral(*given)), blobs(), epochs=1, folder=tmp_path)
+    loaded, _ = run_folder.load(tmp_path)
+    for found in (read(loaded, null=80, resamples=5), read_factors(tmp_path, null=80, resamples=5)):
+        assert any("Nothing says how the modes were drawn" in caution for caution in found.cautions)
+    with pytest.raises(UsageError, match="knows how it was drawn"):
+        loaded.reset_parameters()
+
+
 def test_a_network_that_grew_is_rebuilt_with_the_modes_it_has(tmp_path: Path) -> None:
     model = net()
-    fit(model, blobs(), epochs=3, folder=tmp_path, grow=Grow(1))
+    fit(model, blobs(), epochs=3, folder=tmp_path, grow=Grow(1, most=6))
     loaded, _ = run_folder.load(tmp_path / run_folder.MODEL)
     assert same(weights(loaded), weights(model))
     given, _ = run_folder.load(tmp_path, net())

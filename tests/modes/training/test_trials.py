@@ -50,7 +50,7 @@ def test_with_patience_the_accuracy_is_that_of_the_weights_that_were_kept() -> N
 
 
 def test_document_frame_and_every_rendering_tell_the_same(tmp_path: Path) -> None:
-    found = fit(net(), blobs(), epochs=3, grow=Grow(1, every=1))
+    found = fit(net(), blobs(), epochs=3, grow=Grow(1, most=6, every=1))
     trials = Trials((found, *MODES), DENSE)
     told = trials.to_dict()
     assert told["schema"] == "modescope.modes/1"

@@ -135,6 +135,20 @@ def test_a_whole_multiple_is_a_flattening_only_after_a_convolution():
         ordered(bare({"a.weight": (5, 3, 3, 3), "b.weight": (4, 11)}))
 
 
+def _modes(name, out, *inputs, p=2):
+    return {f"{name}.xi_out": (out, p), f"{name}.s": (p,), f"{name}.xi_in": (p, *inputs)}
+
+
+def test_what_a_kernel_writes_is_flattened_before_a_layer_in_modes_as_before_a_dense_one():
+    for first in ({"a.weight": (5, 3, 3, 3)}, _modes("a", 5, 3, 3, 3)):
+        for last in ({"b.weight": (4, 10)}, _modes("b", 4, 10)):
+            (link,) = ordered(bare(first | last)).links
+            assert (link.relation, link.rows.tolist()) == ("flatten", [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    for first, last in ((_modes("a", 5, 3), _modes("b", 4, 10)), (_modes("a", 5, 3, 3, 3), _modes("b", 4, 10, 3, 3))):
+        with pytest.raises(UsageError, match="writes 5 channels"):
+            ordered(bare(first | last))
+
+
 def test_kernels_stored_channels_last_do_not_let_the_flattening_be_guessed():
     arrays = {"conv.kernel": (3, 3, 2, 5), "conv.bias": (5,), "dense.kernel": (20, 4), "dense.bias": (4,)}
     with pytest.raises(UsageError, match="channels_last"):

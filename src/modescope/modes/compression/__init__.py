@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,7 @@ from modescope.checkpoints import Checkpoint, described, open
 from modescope.checkpoints._names import shown
 from modescope.errors import UnreadableError, UsageError
 from modescope.modes.compression.checking import Errors, Written, check_copy, errors
-from modescope.modes.compression.eligible import FORMED, Form, eligible
+from modescope.modes.compression.eligible import FORMED, REMEDY, Form, Weight, eligible
 from modescope.modes.compression.making import moved_biases, promised
 from modescope.modes.compression.planning import Goal, Planned, Progress, Wanted, check, inputs_of, plan
 from modescope.modes.compression.result import SCHEMA, CompressedLayer, Compression, Totals
@@ -22,10 +25,14 @@ from modescope.selection import Selection
 if TYPE_CHECKING:
     from modescope.modes.calibration import Calibration
 
+Counting = Callable[[tuple[str, ...]], "Calibration"]
+
 FORMS = ("factored", "dense")
 SUFFIX = ".safetensors"
+ABANDONED = 86_400.0  # seconds after which a hidden file has no living writer
 HALF = 0.5  # budget where nothing is asked for
 OURS = "modescope"  # key of the metadata that says what the file is
+UNSELECTED = "not selected"  # how the reason for a tensor begins that include, exclude or kind left out
 PACKED = "packed"  # how the reason for a tensor begins whose bits no array can hold
 
 
@@ -38,7 +45,7 @@ def compress(
     by: str = "parameters",
     modes: Wanted | None = None,
     energy: float | None = None,
-    calibration: "Calibration | str | Path | None" = None,
+    calibration: "Calibration | str | Path | Counting | None" = None,
     form: Form = "factored",
     embeddings: bool = False,
     include: str | Sequence[str] = (),
@@ -73,7 +80,8 @@ def compress(
         by: What the budget counts: "parameters", or "flops", the multiply-adds of the weights that may become modes.
         modes: In place of a budget a number of modes for every weight, a share of its rank, or numbers by name or glob.
         energy: In place of a budget the share of the energy that the modes of each weight hold.
-        calibration: Moments of the inputs of layers from `calibrate`, or the file of them.
+        calibration: Moments of the inputs of layers from `calibrate`, or the file of them; or a function that takes the names of
+            the layers whose inputs are wanted and gives them, called once everything else has been found in order.
         form: "factored" or "dense".
         embeddings: Take tables of embeddings as well. They are often tied to an output layer that the file does not show.
         include: Globs on tensor names; a weight must match one, unless there are none.
@@ -109,9 +117,11 @@ def compress(
     _storable(checkpoint)
     weights, others = eligible(checkpoint, selection, form, embeddings=embeddings)
     if not weights:
-        reasons = "; ".join(dict.fromkeys(f"{shown(one.name)}: {one.reason}" for one in others[:2]))
+        # what one can do something about comes first
+        helping = sorted(others, key=lambda one: (REMEDY not in one.reason, not one.reason.startswith(UNSELECTED)))
+        reasons = "; ".join(dict.fromkeys(f"{shown(one.name)}: {one.reason}" for one in helping[:2]))
         raise UsageError(f"{_named(checkpoint)}: expected a weight that can become modes, got none ({reasons or 'no tensors'}).")
-    inputs = _calibration(calibration)
+    inputs = _calibration(calibration, weights)
     if inputs is not None and not any(inputs_of(one, inputs) is not None for one in weights):
         known = ", ".join(map(shown, list(inputs.moments)[:3]))
         raise UsageError(
@@ -169,11 +179,13 @@ def _named(checkpoint: Checkpoint) -> str:
     return "compress" if checkpoint.path is None else described(checkpoint.path)
 
 
-def _calibration(given: "Calibration | str | Path | None") -> "Calibration | None":
+def _calibration(given: "Calibration | str | Path | Counting | None", weights: Sequence[Weight]) -> "Calibration | None":
     if isinstance(given, str | Path):
         from modescope.modes.calibration import load
 
         return load(given)
+    if callable(given):
+        return given(tuple(dict.fromkeys(one.layer for one in weights if one.kind != "embedding")))
     return given
 
 
@@ -199,6 +211,7 @@ def _written(
     progress: Progress | None,
 ) -> dict[str, Errors]:
     """Write beside the output, read back, compare, and only then put it in its place; whatever happens, nothing half stays."""
+    _sweep(path)
     new = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         for i, _ in enumerate(write(new, parts, said)):
@@ -211,6 +224,14 @@ def _written(
     finally:
         new.unlink(missing_ok=True)
     return found
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of this output left that were killed long ago."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{SUFFIX}"):
+        with suppress(OSError):  # another one may sweep as well
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
 
 
 def _verified(

@@ -20,6 +20,7 @@ Layout = Literal["rows", "columns", "channels last"]
 FACTORS = ("xi_out", "s", "xi_in")
 WEIGHT = "weight"  # last part of the name of what a mode layer can stand for
 FORMED = ("float64", "float32", "float16", "bfloat16")  # dtypes that factors may have
+REMEDY = "the dense form can take it"
 AXES = 4  # of the kernel of the largest convolution that has a mode layer
 MAPS = frozenset({"dense", "transposed", "fused_qkv", "convolution", "embedding"})
 STACKS = frozenset({"gru", "lstm", "rnn", "multihead_attention"})  # one matrix each, of a module that reads it by itself
@@ -127,21 +128,21 @@ def _why_not(tensor: Tensor, views: list[Matrix], tensors: Mapping[str, Tensor],
     if tensor.stored not in FORMED:
         return f"stored as {tensor.stored}, which is too coarse for factors"
     if kind not in MAPS | (STACKS if form == "dense" else frozenset()):
-        other = "is read by its module by itself, so that no mode layer can stand for it; the dense form can take it"
+        other = f"is read by its module by itself, so that no mode layer can stand for it; {REMEDY}"
         return _WHY_KIND.get(kind, f"{kind}: {other if kind in STACKS else 'not one matrix'}")
     if kind == "embedding" and not embeddings:
         return "an embedding, left as it is unless embeddings are asked for"
     if form == "dense":
         return ""
     if tensor.leaf != WEIGHT:
-        return "not the weight of a layer by its name, so that no mode layer can stand for it; the dense form can take it"
+        return f"not the weight of a layer by its name, so that no mode layer can stand for it; {REMEDY}"
     if tensor.aliases:
-        return f"tied to {', '.join(tensor.aliases)}: one mode layer cannot stand for both; the dense form can take it"
+        return f"tied to {', '.join(tensor.aliases)}: one mode layer cannot stand for both; {REMEDY}"
     if kind == "convolution" and len(tensor.shape) > AXES:
-        return "a convolution over three axes has no mode layer; the dense form can take it"
+        return f"a convolution over three axes has no mode layer; {REMEDY}"
     owner = tensor.module.rpartition(".")[0]
     if tensor.module.rpartition(".")[2] == "out_proj" and f"{owner}.in_proj_weight".lstrip(".") in tensors:
-        return "the output of torch's attention, which reads its weight by itself; the dense form can take it"
+        return f"the output of torch's attention, which reads its weight by itself; {REMEDY}"
     if taken := [name for name in _weight(tensor, views, tensors).factors.values() if name in tensors]:
         return f"the name {taken[0]} of its factors is taken by another tensor"
     return ""

@@ -20,6 +20,8 @@ from modescope.svd.policy import exact
 if TYPE_CHECKING:
     from modescope.modes.calibration import Calibration
 
+UNCOUNTED = "stays dense: the calibration does not say how often it is used, so that its multiply-adds are not known"
+
 Progress = Callable[[str, int, int | None], None]
 Wanted = int | float | Mapping[str, int]
 
@@ -72,6 +74,10 @@ class _Tails:
     def chosen(self) -> Values:
         return self.weight if self.outputs is None else self.outputs
 
+    @property
+    def by(self) -> str:
+        return "weight" if self.outputs is None else "outputs"
+
 
 def check(goal: Goal) -> None:
     """See that a goal is one and in range.
@@ -118,23 +124,30 @@ def plan(
     for i, one in enumerate(weights):
         if progress is not None:
             progress("spectra", i, len(weights))
-        found = _tails(one, inputs_of(one, calibration))
+        uncounted = goal.by == "flops" and calibration is not None and one.layer not in calibration.uses
+        found = UNCOUNTED if uncounted else _tails(one, inputs_of(one, calibration))
         if isinstance(found, str):
             stays[one.tensor.name] = found
         else:
             tails[one.tensor.name] = found
     if progress is not None:
         progress("spectra", len(weights), len(weights))
-    candidates = [choosing.Candidate(name, costs[name], found.chosen) for name, found in tails.items()]
+    candidates = [choosing.Candidate(name, costs[name], found.chosen, found.by) for name, found in tails.items()]
     if goal.by == "flops":
         fixed = sum(costs[name].dense_flops() for name in stays)
     else:
         fixed = float(total - sum(one.cost.dense for one in candidates))
-    chosen = _allocated(candidates, goal, fixed, total, weights)
+    try:
+        chosen = _allocated(candidates, goal, fixed, total, weights)
+    except UsageError as error:
+        if goal.budget is None or not stays:
+            raise
+        name, reason = next(iter(stays.items()))
+        raise UsageError(f"{error} {shown(name)} {reason}.") from error
     return tuple(
         Planned(one, None, stays[name])
         if (name := one.tensor.name) in stays
-        else _planned(one, chosen.modes[name], chosen.reasons[name], tails[name])
+        else _planned(one, chosen.modes[name], chosen.reasons[name], tails[name], known=calibration is not None)
         for one in weights
     )
 
@@ -263,7 +276,9 @@ def _relative(tails: Values) -> Values:
     return shares
 
 
-def _planned(weight: Weight, p: int | None, reason: str, tails: _Tails) -> Planned:
+def _planned(weight: Weight, p: int | None, reason: str, tails: _Tails, *, known: bool) -> Planned:
+    if known and tails.outputs is None:
+        reason += "; judged by its weight, as the calibration says nothing of its inputs"
     if p is None:
         return Planned(weight, None, reason, 0.0, None if tails.outputs is None else 0.0)
     outputs = None if tails.outputs is None else float(np.sqrt(tails.outputs[p]))

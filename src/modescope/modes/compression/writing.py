@@ -52,28 +52,26 @@ def write(path: Path, parts: Sequence[Part], said: Mapping[str, str]) -> Iterato
         said: Metadata.
 
     Raises:
-        UsageError: The format has no room for a dtype or for so long a header, or the file cannot be written.
+        UsageError: The format has no room for a dtype or for so long a header.
+        OSError: The file cannot be written.
     """
     header, places = _header({name: entry for part in parts for name, entry in part.entries.items()}, said)
     if len(header) > LONGEST_HEADER:
         raise UsageError(f"{path}: expected a header of at most {LONGEST_HEADER:,} bytes, got {len(header):,}: too many tensors.")
-    try:
-        with path.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            for part in parts:
-                yield next(iter(part.entries))
-                made = part.make()
-                for name, entry in part.entries.items():
-                    array = made[name]
-                    if array.shape != entry.shape or array.dtype.name != entry.stored:
-                        raise UnreadableError(
-                            f"{name!a}: expected {entry.stored} {entry.shape} as declared, got {array.dtype.name} {array.shape}."
-                        )
-                    file.seek(8 + len(header) + places[name])
-                    for piece in pieces(array):
-                        file.write(piece)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for part in parts:
+            yield next(iter(part.entries))
+            made = part.make()
+            for name, entry in part.entries.items():
+                array = made[name]
+                if array.shape != entry.shape or array.dtype.name != entry.stored:
+                    raise UnreadableError(
+                        f"{name!a}: expected {entry.stored} {entry.shape} as declared, got {array.dtype.name} {array.shape}."
+                    )
+                file.seek(8 + len(header) + places[name])
+                for piece in pieces(array):
+                    file.write(piece)
 
 
 def pieces(array: Array) -> Iterator[memoryview]:

@@ -86,7 +86,8 @@ def convert(
     Args:
         model: An `nn.Module`, also a single layer.
         modes: The same number for all layers, or a share of each rank below 1; or numbers by name of layer, where those that are
-            not named stay and a number above the break-even is taken at its word; or "auto", 90 % of the energy.
+            not named stay and a number above the break-even is taken at its word; or "auto", a
+            third of the break-even number in each layer, and dense where that is below 8, as in `ModeMLP`.
         energy: Share of the energy that each layer keeps: of the squared weight, with a calibration of the outputs.
         outliers: As many modes as stand out of the noise of the weight; see `carriers.signal_modes`.
         budget: Of the whole network as a share up to 1.0, or as a number. Layers share it so that the sum of their squared

@@ -12,8 +12,7 @@ from modescope.errors import UsageError
 from modescope.modes.budget import Allocation, Candidate, by_energy, counted, uniform
 from modescope.modes.conversion.carriers import signal_modes
 from modescope.modes.conversion.replaceable import Part
-
-AUTO = 0.9  # share of the energy that "auto" holds, our own choice
+from modescope.modes.counting import LEAST
 
 Number = int | float
 Asked = Number | str | Mapping[str, Number | None] | None
@@ -45,9 +44,10 @@ def rule(modes: Asked, energy: float | None, outliers: bool) -> Choose:
         raise UsageError(f"modes: expected a number, a share of the rank, a mapping by layer, or 'auto', got {modes!r}.")
     if outliers:
         return lambda part, candidate: _first(counted([candidate], {part.name: signal_modes(part.read(), name=part.tensor)}))
-    share = AUTO if energy is None else energy
-    by_energy([], share)
-    return _one(lambda candidate: by_energy([candidate], share))
+    if energy is None:
+        return _usual
+    by_energy([], energy)
+    return _one(lambda candidate: by_energy([candidate], energy))
 
 
 def one_way(**given: Any) -> str:
@@ -110,6 +110,13 @@ def _named(modes: Mapping[str, Number | None]) -> Choose:
         return Choice(p, f"{p} of {r} modes{saves}")
 
     return choose
+
+
+def _usual(_part: Part, candidate: Candidate) -> Choice:
+    p, third = candidate.cost.usual, f"a third of the break-even {candidate.cost.break_even:.1f}"
+    if p is None:
+        return Choice(None, f"stays dense: {third} is below {LEAST} modes")
+    return Choice(p, f"{p} of {len(candidate.tails) - 1} modes, {third}")
 
 
 def _one(allocate: Callable[[Candidate], Allocation]) -> Choose:

@@ -7,6 +7,7 @@ from typing import Any
 
 from modescope.errors import UsageError
 from modescope.modes.conversion.replacing import Swaps, plain
+from modescope.modes.saving import save
 from modescope.store.parts import place
 from modescope.version import __version__
 
@@ -77,8 +78,6 @@ def export(model: Any, path: str | Path, /, *, form: str = "factored") -> None:
     Raises:
         UsageError: There is no such form, or the file cannot be written; as `to_dense`.
     """
-    from safetensors.torch import save_file
-
     from modescope.modes.modules.base import ModeLayer
 
     if form not in FORMS:
@@ -86,9 +85,9 @@ def export(model: Any, path: str | Path, /, *, form: str = "factored") -> None:
     numbers = {name: module.n_modes for name, module in model.named_modules() if isinstance(module, ModeLayer)}
     state = (to_dense(model) if form == "dense" else model).state_dict()
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items() if hasattr(tensor, "detach")}
-    said = {"format": "pt", "schema": SCHEMA, "form": form, "modes": json.dumps(numbers), "modescope": __version__}
+    said = {"format": "pt", "schema": SCHEMA, "form": form, "modes": json.dumps(numbers), "version": __version__}
     try:
-        place(Path(path), lambda hidden: save_file(tensors, hidden, said))
+        place(Path(path), lambda hidden: save(tensors, hidden, said))
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror or error}).") from error
 

@@ -132,7 +132,7 @@ class Fit:
     def _candidate(self, part: Part, cut: Cut) -> Candidate | str:
         if cut.by == "outputs" and cut.total == 0:
             return "on the inputs of the calibration it gives nothing that varies, so that they say nothing of its modes"
-        return Candidate(part.name, self.cost(part), cut.relative)
+        return Candidate(part.name, self.cost(part), cut.relative, cut.by)
 
     def _choice(self, part: Part, cut: Cut, choose: Choose) -> Choice:
         found = self._candidate(part, cut)

@@ -21,8 +21,9 @@ def load_compressed(path: str | Path, model: Any, /, *, inplace: bool = False) -
     """A network with the weights of a compressed checkpoint, or of any state dict of mode layers in a safetensors file.
 
     Every `NAME.xi_out`, `NAME.s` and `NAME.xi_in` of the file stands for the weight of the module NAME, which becomes a mode layer;
-    modules whose weights are in the file as they are stay. Nothing is decomposed, and no weight is ever formed. Numbers are cast to
-    the dtype that the network has, as torch does when it loads.
+    those of NAME.ih and NAME.hh together stand for the recurrent cell NAME. Modules whose weights are in the file as they are stay.
+    Nothing is decomposed, and no weight is ever formed. Numbers are cast to the dtype that the network has, as torch does when it
+    loads.
 
     Args:
         path: The file that `compress` wrote, factored or dense, or a state dict of a converted network.
@@ -46,7 +47,7 @@ def load_compressed(path: str | Path, model: Any, /, *, inplace: bool = False) -
     tensors = {tensor.name: tensor for tensor in checkpoint.tensors}
     modes = _modes(path, tensors)
     kinds = _kinds(path, model, modes)
-    made = {name: _made(path, model.get_submodule(name), name, kinds[name], p) for name, p in modes.items()}
+    made = _layers(path, model, modes, kinds)
     turned = _turned(path, checkpoint.metadata, kinds)
     state = load_file(path)
     for name in turned:  # the file takes what is stored for W, the network for its transpose
@@ -82,24 +83,69 @@ def _modes(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def _kinds(path: Path, model: Any, names: Iterable[str]) -> dict[str, str]:
-    """What each of the layers is: "linear", "transposed", "convolution", "embedding"."""
+    """What each of the layers is: "linear", "transposed", "convolution", "embedding", or "cell" for one of the two in a cell."""
     from modescope.modes.conversion.replaceable import replaceable
     from modescope.modes.modules.base import ModeLayer
     from modescope.modes.modules.embedding import ModeEmbedding
 
     parts, reasons = replaceable(model)
-    known = {part.layer: part.kind for part in parts if part.kind != "cell"}
-    known |= {
-        name: "embedding" if isinstance(module, ModeEmbedding) else "linear"
-        for name, module in model.named_modules()
+    have = dict(model.named_modules(remove_duplicate=False))  # a layer at several places has several names
+    by_module = {id(part.module): part.kind for part in parts if part.kind != "cell"}
+    by_module |= {
+        id(module): "embedding" if isinstance(module, ModeEmbedding) else "linear"
+        for module in have.values()
         if isinstance(module, ModeLayer)
     }
+    known = {name: by_module[id(module)] for name, module in have.items() if id(module) in by_module}
+    known |= {part.name: part.kind for part in parts if part.kind == "cell"}
     for name in names:
         if name not in known:
-            have = dict(model.named_modules(remove_duplicate=False))
             why = reasons.get(name, "it has no weight that modes can stand for" if name in have else "there is none of that name")
             raise UsageError(f"{path}: {shown(name)}: expected a layer of the network that modes can stand for, got none: {why}.")
     return {name: known[name] for name in names}
+
+
+def _layers(path: Path, model: Any, modes: Mapping[str, int], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """What takes the place of modules, by name: the same layer wherever the network has the same module."""
+    made: dict[str, Any] = {}
+    by_module: dict[int, Any] = {}
+    for name, p in modes.items():
+        owner, _, side = name.rpartition(".")
+        if kinds[name] != "cell":
+            module = model.get_submodule(name)
+            if id(module) not in by_module or by_module[id(module)].n_modes != p:
+                by_module[id(module)] = _made(path, module, name, kinds[name], p)
+            made[name] = by_module[id(module)]
+        elif owner not in made:
+            other = f"{owner}.{'hh' if side == 'ih' else 'ih'}".lstrip(".")
+            if other not in modes:
+                raise UsageError(f"{path}: {shown(owner)}: expected modes of both weights of a cell, got none of {shown(other)}.")
+            counts = (p, modes[other]) if side == "ih" else (modes[other], p)
+            made[owner] = by_module[id(model.get_submodule(owner))] = _cell(model.get_submodule(owner), counts)
+    for name, module in model.named_modules(remove_duplicate=False):
+        if id(module) in by_module and name not in made:
+            made[name] = by_module[id(module)]
+    return made
+
+
+def _cell(module: Any, counts: tuple[int, int]) -> Any:
+    """A cell in modes to take the place of torch's, its numbers not set."""
+    from modescope.modes.modules.recurrent import ModeGRUCell, ModeRNNCell
+
+    weight = module.weight_ih
+    sizes = (module.input_size, module.hidden_size, counts, bool(module.bias))
+    options = {"device": "meta", "dtype": weight.dtype}
+    cell: Any = (
+        ModeRNNCell(*sizes, module.nonlinearity, **options) if hasattr(module, "nonlinearity") else ModeGRUCell(*sizes, **options)
+    )
+    cell.to_empty(device=weight.device)
+    for side in ("ih", "hh"):
+        layer = getattr(cell, side)
+        for factor in FACTORS:
+            getattr(layer, factor).requires_grad_(getattr(module, f"weight_{side}").requires_grad)
+        if layer.bias is not None:
+            layer.bias.requires_grad_(getattr(module, f"bias_{side}").requires_grad)
+    return cell.train(module.training)
 
 
 def _made(path: Path, module: Any, name: str, kind: str, p: int) -> Any:

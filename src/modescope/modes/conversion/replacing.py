@@ -7,6 +7,7 @@ import numpy as np
 
 from modescope.errors import UsageError
 from modescope.modes.factors import Modes
+from modescope.modes.initialisation import spectral
 from modescope.svd import Values
 
 
@@ -21,6 +22,7 @@ def in_modes(module: Any, modes: Mapping[str, Modes], shifts: Mapping[str, Value
     """
     import torch
 
+    from modescope.modes.modules.base import ModeLayer
     from modescope.modes.modules.convolution import ModeConv1d, ModeConv2d
     from modescope.modes.modules.embedding import ModeEmbedding
     from modescope.modes.modules.linear import ModeLinear
@@ -57,7 +59,15 @@ def in_modes(module: Any, modes: Mapping[str, Modes], shifts: Mapping[str, Value
             outputs, inputs = modes["weight"].shape
             new = ModeLinear(inputs, outputs, counts[0], bias is not None, **made)
         _carry(new, first, bias, shifts["weight"])
+    for layer in new.modules():
+        if isinstance(layer, ModeLayer):
+            layer.init = _anew  # the one above gives no more, and cannot be pickled
     return new.train(module.training)
+
+
+def _anew(outputs: int, inputs: int, p: int, rng: np.random.Generator, gain: float) -> Modes:
+    """What `reset_parameters` draws in a layer that was made from a weight: no name, as its modes were not drawn at first."""
+    return spectral(outputs, inputs, p, rng, gain)
 
 
 def plain(layer: Any) -> Any:

@@ -105,11 +105,11 @@ class _ModeConv(ModeLayer):
             x, padding = functional.pad(x, self._padded, mode=self.padding_mode), 0
         return type(self).convolved(x, self.xi_in, None, self.stride, padding, self.dilation)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # named as torch does
         """(N, in, *grid) to (N, out, *grid), or both without N."""
         outward = self.xi_out * self.s  # of one size, where the activations have that of a grid
         filters = outward.reshape(*outward.shape, *(1,) * self.axes)
-        return type(self).convolved(self.mode_activations(x), filters, self.bias)
+        return type(self).convolved(self.mode_activations(input), filters, self.bias)
 
 
 class ModeConv1d(_ModeConv):

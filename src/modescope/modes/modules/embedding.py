@@ -67,10 +67,13 @@ class ModeEmbedding(ModeLayer):
         self._clear_padding()
         self.by_token()
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def mode_activations(self, tokens: Tensor) -> Tensor:
+        """(...) to (..., p): what each mode has for these tokens, before its strength."""
+        return functional.embedding(tokens, self.xi_in.T, self.padding_idx)
+
+    def forward(self, input: Tensor) -> Tensor:  # named as torch does
         """Integers of any shape (...) to (..., dim)."""
-        m = functional.embedding(tokens, self.xi_in.T, self.padding_idx)
-        return functional.linear(m * self.s, self.xi_out, self.bias)
+        return functional.linear(self.mode_activations(input) * self.s, self.xi_out, self.bias)
 
     def set_modes(self, modes: Modes) -> None:
         """As of any mode layer; the padding stays 0."""

@@ -73,9 +73,9 @@ class ModeLinear(ModeLayer):
         """(..., in) to (..., p): what each mode reads of the input, before its strength."""
         return functional.linear(x, self.xi_in)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # named as torch does
         """(..., in) to (..., out)."""
-        m, xi_out = self.mode_activations(x), self.xi_out
+        m, xi_out = self.mode_activations(input), self.xi_out
         if m.numel() > xi_out.numel():  # the strengths multiply the smaller of the two
             return functional.linear(m, xi_out * self.s, self.bias)
         return functional.linear(m * self.s.to(m.dtype), xi_out, self.bias)

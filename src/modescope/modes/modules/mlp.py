@@ -18,7 +18,6 @@ from modescope.modes.modules.base import check
 from modescope.modes.modules.linear import ModeLinear
 
 Counts = int | str | Sequence[int | None] | None
-SHARE, LEAST = 3, 8  # "auto": a third of the parameters, and no bottleneck narrower than this
 
 
 class BreakEvenWarning(UserWarning):
@@ -207,8 +206,7 @@ def _dense(inputs: int, outputs: int, *, bias: bool, **options: Any) -> nn.Linea
 def _counts(n_modes: Counts, costs: list[Cost]) -> list[int | None]:
     """How many modes each layer is asked to have."""
     if n_modes == "auto":
-        thirds = [int(cost.break_even / SHARE) for cost in costs]
-        return [third if third >= LEAST else None for third in thirds]
+        return [cost.usual for cost in costs]
     if isinstance(n_modes, str):
         raise UsageError(f"ModeMLP: expected n_modes as a number, a list or 'auto', got {n_modes!r}.")
     counts: list[int | None] = [*n_modes] if isinstance(n_modes, Sequence) else [n_modes] * len(costs)

@@ -46,13 +46,12 @@ class _ModeCell(nn.Module):
         self.ih = ModeLinear(input_size, self.gates * hidden_size, counts[0], bias, gain=gain, **options)
         self.hh = ModeLinear(hidden_size, self.gates * hidden_size, counts[1], bias, gain=gain, **options)
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # named as torch does
         """(N, input) and a state (N, hidden) to the next state, or all without N; no state is a state of zeros."""
-        if x.dim() not in {1, 2}:
-            raise UsageError(
-                f"{type(self).__name__}: expected an input ({self.input_size},) or (N, {self.input_size}), got {tuple(x.shape)}."
-            )
-        given = self.ih(x)
+        if input.dim() not in {1, 2}:
+            size, shape = self.input_size, tuple(input.shape)
+            raise UsageError(f"{type(self).__name__}: expected an input ({size},) or (N, {size}), got {shape}.")
+        given = self.ih(input)
         return self.step(given, self.start(given, hx))
 
     def step(self, given: Tensor, h: Tensor) -> Tensor:

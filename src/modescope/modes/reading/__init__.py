@@ -24,13 +24,14 @@ from modescope.modes.reading.evaluating import (
     scored,
     strengths_of,
 )
-from modescope.modes.reading.factor_files import Factors, factors_of
+from modescope.modes.reading.factor_files import Factors, factors_of, init_of
 from modescope.modes.reading.importance import MEASURES, agreement, first_order
 from modescope.modes.reading.init_null import Init, sorted_at_start
 from modescope.modes.reading.latent import DIRECTIONS, effective_modes, mode_cosines, of_values
 from modescope.modes.reading.removal import DRAWS, Removal, orders, removal
 from modescope.modes.reading.result import Reading, ReadLayer
 from modescope.modes.reading.states import Space, spaces
+from modescope.modes.training.networks import drawn_by
 from modescope.seeds import generator
 from modescope.svd import Values
 
@@ -52,7 +53,7 @@ def read(
     runs: Sequence[Any] = (),
     untrained: Any = None,
     dense: Any = None,
-    init: str = "spectral",
+    init: str | None = None,
     draws: int = DRAWS,
     null: int = NULL,
     resamples: int = RESAMPLES,
@@ -72,6 +73,7 @@ def read(
         untrained: The network before training, whose latent space is shown beside.
         dense: A dense network, trained on the same data, likewise.
         init: What the layers were drawn by before training, one of `STARTS`; importances of such layers are the null of the fits.
+            By default what the layers say themselves, and "spectral" with a caution where they do not.
         draws: Random orders in which modes are removed.
         null: Untrained layers that are drawn, 80 or more; 0 for none.
         resamples: Bootstrap resamples of the fits.
@@ -95,7 +97,8 @@ def read(
     others = [{name: layer.modes() for name, layer in mode_layers(one).items()} for one in runs]
     _alike({name: one.modes for name, one in factors.items()}, others)
     whole = None if judged is None else scored(model, {name: strengths_of(model, name)[None] for name in held}, judged, loss=loss)
-    tasks, settings = _Told(progress), _Settings(init, null, resamples, seed)
+    start = _Start.of(init, drawn_by(held.values()))
+    tasks, settings = _Told(progress), _Settings(start.init, null, resamples, seed)
     found: list[ReadLayer] = []
     latent: list[Space] = []
 
@@ -106,13 +109,13 @@ def read(
             samples=0 if judged is None else len(judged.x),
             loss=None if whole is None else float(whole.loss[0]),
             accuracy=None if whole is None or whole.accuracy is None else float(whole.accuracy[0]),
-            cautions=(*more, *_cautions(found, judged, len(runs) + 1)),
+            cautions=(*more, *_cautions(found, judged, len(runs) + 1, start if null else None)),
             source={"model": type(model).__name__, "data": None if judged is None else judged.source, "runs": len(runs) + 1},
             options={
                 "layers": None if layers is None else [layers] if isinstance(layers, str) else list(layers),
                 "untrained": untrained is not None,
                 "dense": dense is not None,
-                "init": init,
+                "init": start.init,
                 "draws": draws,
                 "null": null,
                 "resamples": resamples,
@@ -150,7 +153,7 @@ def read_factors(
     *,
     layers: str | Sequence[str] | None = None,
     runs: Sequence[str | Path] = (),
-    init: str = "spectral",
+    init: str | None = None,
     null: int = NULL,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -162,7 +165,7 @@ def read_factors(
         path: A checkpoint with `NAME.xi_out`, `NAME.s` and `NAME.xi_in`.
         layers: As of `read`, and so all others.
         runs: Checkpoints of the same network trained from other seeds.
-        init: See there.
+        init: See there; the file of a training says it.
         null: See there.
         resamples: See there.
         seed: See there.
@@ -179,18 +182,19 @@ def read_factors(
     factors, skipped = factors_of(path, layers)
     others = [{name: one.modes for name, one in factors_of(run)[0].items()} for run in runs]
     _alike({name: one.modes for name, one in factors.items()}, others)
-    tasks, settings = _Told(progress), _Settings(init, null, resamples, seed)
+    start = _Start.of(init, init_of(path))
+    tasks, settings = _Told(progress), _Settings(start.init, null, resamples, seed)
     found: list[ReadLayer] = []
 
     def result(*more: str) -> Reading:
         return Reading(
             layers=tuple(found),
             skipped=skipped,
-            cautions=(*more, *_cautions(found, None, len(runs) + 1)),
+            cautions=(*more, *_cautions(found, None, len(runs) + 1, start if null else None)),
             source={"model": str(path), "data": None, "runs": len(runs) + 1},
             options={
                 "layers": None if layers is None else [layers] if isinstance(layers, str) else list(layers),
-                "init": init,
+                "init": start.init,
                 "null": null,
                 "resamples": resamples,
                 "seed": seed,
@@ -218,6 +222,19 @@ class _Told:
                 self._progress(name, done, total)
 
         return update
+
+
+@dataclass(frozen=True)
+class _Start:
+    """How the layers were drawn, and whether that is a guess."""
+
+    init: str
+    guessed: bool
+
+    @classmethod
+    def of(cls, asked: str | None, said: str | None) -> "_Start":
+        found = asked or said
+        return cls("spectral", True) if found is None or found not in STARTS else cls(found, False)
 
 
 @dataclass(frozen=True)
@@ -295,8 +312,8 @@ def _check(**counts: int) -> None:
             raise UsageError(f"{name}: expected a number of at least 1, got {count!r}.")
 
 
-def _start(init: str, null: int) -> None:
-    if init not in STARTS:
+def _start(init: str | None, null: int) -> None:
+    if init is not None and init not in STARTS:
         raise UsageError(f"init: expected what the layers were drawn by, one of {', '.join(STARTS)}, got {init!r}.")
     if not isinstance(null, int) or (null and null < LEAST_NULL):
         raise UsageError(
@@ -304,7 +321,7 @@ def _start(init: str, null: int) -> None:
         )
 
 
-def _cautions(layers: Sequence[ReadLayer], data: Sample | None, runs: int) -> tuple[str, ...]:
+def _cautions(layers: Sequence[ReadLayer], data: Sample | None, runs: int, start: "_Start | None") -> tuple[str, ...]:
     """What a reader must know before the numbers."""
     said = []
     if data is not None and len(data.x) < FEW:
@@ -315,4 +332,8 @@ def _cautions(layers: Sequence[ReadLayer], data: Sample | None, runs: int) -> tu
         said.append(f"{runs} runs are too few to resample: intervals are those of modes within a layer.")
     if over := [layer.name for layer in layers if layer.modes.count > min(layer.modes.shape)]:
         said.append(f"More modes than rank in {', '.join(over[:4])}: single modes there are one of many ways to write the weight.")
+    if start is not None and start.guessed:
+        said.append(
+            f"Nothing says how the modes were drawn before training: fits are held against {start.init} layers; init= names others."
+        )
     return tuple(said)

@@ -20,6 +20,7 @@ ORDERS: tuple[tuple[str, str, Role], ...] = (
     ("random", "at random", "null"),
     ("largest", "largest omega first", "fit"),
 )
+NAMED = 8  # depths in a caption
 ROLES: dict[str, Role] = {"untrained": "null", "dense": "law"}  # of the networks beside this one
 COLUMNS = {
     "omega": "|s| ‖a‖ ‖b‖, the norm of its term: free of the gauge.",
@@ -44,10 +45,11 @@ def latent(result: Reading, /) -> Iterator[Section]:
         blocks.append(Note(f"Some places have no overlap of classes: {'; '.join(said)}."))
     table = Table(
         "Places",
-        ("network", "place", "what", "dimension", "participation", "overlap", "about the origin", "random"),
+        ("network", "depth", "place", "what", "dimension", "participation", "overlap", "about the origin", "random"),
         tuple(_place(one) for one in result.spaces),
         about=(
             "Which network.",
+            "",
             "What the states enter.",
             "",
             "Numbers in a state.",
@@ -159,7 +161,7 @@ def _modes(layer: ReadLayer) -> Iterator[Table]:
 
 def _compact(what: str, found: list[Space]) -> Curve:
     series = [
-        Series(name, _depth(own), _values([one.participation for one in own]), ROLES.get(name, "data"), texts=_texts(own, name))
+        Series(name, _depth(own), _values([one.participation for one in own]), ROLES.get(name, "data"))
         for name, own in _networks(found)
     ]
     return Curve(
@@ -167,7 +169,7 @@ def _compact(what: str, found: list[Space]) -> Curve:
         Axis("depth"),
         Axis("participation ratio"),
         tuple(series),
-        caption="Smaller is more compact; the dimension of the layer bounds it, so compare networks at one depth.",
+        caption=f"Smaller is more compact; the dimension of the layer bounds it, so compare networks at one depth. {_named(found)}",
     )
 
 
@@ -178,13 +180,14 @@ def _overlaps(what: str, found: list[Space]) -> Iterator[Curve]:
         if there:
             places = [one for one, _ in there]
             role = ROLES.get(name, "data")
-            series.append(Series(name, _depth(places), _values([one.mean for _, one in there]), role, texts=_texts(places, name)))
+            series.append(Series(name, _depth(places), _values([one.mean for _, one in there]), role))
             if len(series) == 1:
                 null, low, high = (_values([getattr(one, key) for _, one in there]) for key in ("null", "low", "high"))
                 series.append(Series("random subspaces", _depth(places), null, "law", "points", low=low, high=high))
     if series:
         q = next(one.overlap.q for one in found if isinstance(one.overlap, Overlap))
-        caption = f"Mean over pairs of classes, {q} directions each about the mean of the class: 0 is orthogonal, 1 is the same."
+        caption = f"Mean over pairs of classes, {q} directions each about the mean of the class: 0 is orthogonal, 1 is the same. "
+        caption += _named(found)
         yield Curve(f"{what}: overlap of classes", Axis("depth"), Axis("overlap"), tuple(series), caption=caption)
 
 
@@ -201,15 +204,19 @@ def _values(values: ArrayLike) -> Numbers:
     return numbers(values)
 
 
-def _texts(found: list[Space], name: str) -> tuple[str, ...]:
-    """Names of the places, once."""
-    return tuple(one.place for one in found) if name not in ROLES else ()
+def _named(found: list[Space]) -> str:
+    """What is at each depth, of the first network."""
+    _, own = next(_networks(found))
+    if len(own) > NAMED:
+        return "The table below says what is at each depth."
+    return f"Depth {', '.join(f'{one.depth} is {one.place}' for one in own)}."
 
 
 def _place(one: Space) -> tuple[Cell, ...]:
     found, about = one.overlap, one.uncentred
     return (
         one.network,
+        one.depth,
         one.place or "the network",
         one.what,
         one.dimension,

@@ -77,7 +77,8 @@ class BrokenPowerLaw:
         p_line: Probability of so large a gain of the break over the line among sorted draws from one power law.
         resampled: "runs" or "modes".
         null: The fit to untrained layers, if there is one.
-        verdict: "broken", "line", "exponential" or "undecided".
+        verdict: "broken", "line", "exponential" or "undecided". A break has one line in it, whose BIC is then lower by `3 ln n` at
+            most: a line is next to never decided on, and an undecided list is not one that speaks against it.
         said: The verdict in sentences.
         status: "ok", or why there is no fit.
     """
@@ -165,7 +166,7 @@ def broken_power_law(
     line, exponential = (_line(at, np.log(ranked[:n])) for at in (x, np.exp(x)))
     p_line = _gains(-line[0], len(lists), n, bic["line"] - bic["broken"], rng)
     untrained = None if null is None else _null(np.asarray(null, np.float64), n, found.slopes[:, 0], init)
-    verdict, said = _verdict(bic, p_line, difference, untrained)
+    verdict, said = _verdict(n, bic, p_line, difference, untrained)
     at = int(found.at[0])
     pieces = (_line(x[:at], np.log(ranked[:at])), _line(x[at:], np.log(ranked[at:n])))
     return BrokenPowerLaw(
@@ -288,14 +289,17 @@ def _null(lists: Values, n: int, slopes: Values, init: str) -> InitNull:
     return InitNull(len(lists), init, (float(mean[0]), float(mean[1])), (float(share[0]), float(share[1])), p, low, high)
 
 
-def _verdict(bic: Mapping[str, float], p_line: float, difference: Interval, null: InitNull | None) -> tuple[str, str]:
+def _verdict(n: int, bic: Mapping[str, float], p_line: float, difference: Interval, null: InitNull | None) -> tuple[str, str]:
     best = min(bic, key=lambda name: bic[name])
     margin = min(bic[name] for name in bic if name != best) - bic[best]
     names = {"line": "one power law", "exponential": "an exponential", "broken": "a broken power law"}
     if margin <= DECIDED:
+        most = (MODELS["broken"] - MODELS["line"]) * math.log(n)
+        nested = f" It is a case of a break and never better by more than {most:.1f}: nothing here speaks for a break."
         return (
             "undecided",
-            f"Undecided: {names[best]} is best by {margin:.1f} in BIC, and up to {DECIDED:g} says nothing.",
+            f"Undecided: {names[best]} is best by {margin:.1f} in BIC, and up to {DECIDED:g} says nothing."
+            + (nested if best == "line" else ""),
         )
     if best != "broken":
         return best, f"{names[best][0].upper()}{names[best][1:]} describes the list best, by {margin:.1f} in BIC."

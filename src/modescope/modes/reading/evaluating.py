@@ -166,7 +166,7 @@ def scored(
         raise UsageError(f"strengths: expected equally many sets for every layer, got {sorted(counts)}.")
     sets, judged = counts.pop(), loss or usual_loss(data)
     with given_back(model):
-        placed = {_key(name): _like(model, name, values) for name, values in strengths.items()}
+        placed = _everywhere(model, {name: _like(model, name, values) for name, values in strengths.items()})
         widest = _widest(model, data)
         batch = int(np.clip(HELD // widest, 1, batch))
         together = int(np.clip(HELD // (widest * batch), 1, sets))
@@ -195,7 +195,7 @@ def gradients(
     """`dL/ds` of some layers, L the mean loss over the data; the network, its gradients too, stays as it is.
 
     Raises:
-        UsageError: The network does not run on the data.
+        UsageError: The network does not run on the data, or has no gradient there.
     """
     import torch
     from torch.func import functional_call
@@ -203,11 +203,18 @@ def gradients(
     judged = loss or usual_loss(data)
     with given_back(model), torch.enable_grad():
         batch = int(np.clip(HELD // _widest(model, data), 1, batch))
-        held = {_key(name): _strengths(model, name).detach().clone().requires_grad_() for name in names}
+        held = {name: _strengths(model, name).detach().clone().requires_grad_() for name in names}
+        placed = _everywhere(model, held)
         total = [torch.zeros_like(one, dtype=torch.float64) for one in held.values()]
         for x, y in _batches(model, data, batch):
-            value = judged(functional_call(model, held, (x,)).double(), y).sum()
-            parts = torch.autograd.grad(value, list(held.values()), allow_unused=True)
+            value = judged(functional_call(model, placed, (x,), tie_weights=False).double(), y).sum()
+            try:
+                parts = torch.autograd.grad(value, list(held.values()), allow_unused=True)
+            except RuntimeError as error:
+                said = str(error).splitlines()[0]
+                raise UsageError(
+                    f"{type(model).__name__}: expected a loss with a gradient for its modes, got none: {said}"
+                ) from error
             total = [one if part is None else one + part for one, part in zip(total, parts, strict=True)]
     means: list[Values] = [(one / len(data.x)).detach().cpu().numpy() for one in total]
     return dict(zip(names, means, strict=True))
@@ -244,8 +251,13 @@ def running(model: Any, data: Sample, /, batch: int = BATCH) -> Iterator[Iterato
         yield _batches(model, data, int(np.clip(HELD // _widest(model, data), 1, batch)))
 
 
-def _key(name: str) -> str:
-    return f"{name}.s" if name else "s"
+def _everywhere(model: "Module", values: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+    """Strengths by the names of tensors, under one name of every layer that holds them.
+
+    Where a layer stands at two places in a network, the tying that torch does by itself would leave the last values in it.
+    """
+    by_tensor = {id(_strengths(model, name)): one for name, one in values.items()}
+    return {f"{name}.s".lstrip("."): by_tensor[id(one.s)] for name, one in mode_layers(model).items() if id(one.s) in by_tensor}
 
 
 def _strengths(model: "Module", name: str) -> "Tensor":
@@ -272,6 +284,10 @@ def _batches(model: "Module", data: Sample, batch: int) -> Iterator[tuple["Tenso
 
 def _widest(model: "Module", data: Sample) -> int:
     """The most numbers that a module gives for one sample; runs the network once, which says early whether it does."""
+    import torch
+
+    if isinstance(model, torch.nn.DataParallel):  # whose copies do not see other strengths
+        raise UsageError("DataParallel: expected the network inside it, its .module, got the wrapper.")
     sizes = [1]
 
     def gave(_module: Any, _args: Any, output: Any) -> None:
@@ -309,7 +325,7 @@ def _outputs(model: "Module", strengths: dict[str, "Tensor"], x: "Tensor") -> "T
     from torch.func import functional_call, vmap
 
     def once(one: dict[str, "Tensor"]) -> "Tensor":
-        found: Tensor = functional_call(model, one, (x,))
+        found: Tensor = functional_call(model, one, (x,), tie_weights=False)
         return found
 
     count = len(next(iter(strengths.values())))

@@ -1,5 +1,6 @@
-"""The factors of layers in modes that a checkpoint holds, by their names."""
+"""The factors of layers in modes that a checkpoint holds, by their names, and what it says of how they were drawn."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -45,10 +46,9 @@ def factors_of(
         UnsafeError: It holds code.
     """
     path = Path(path)
-    file = path / "model.safetensors" if (path / "model.safetensors").is_file() else path
     held = {
         name: tensor
-        for tensor in checkpoints.open(file).tensors
+        for tensor in checkpoints.open(_file(path)).tensors
         if isinstance(tensor, Tensor)
         for name in (tensor.name, *tensor.aliases)
     }
@@ -65,6 +65,28 @@ def factors_of(
     factors = {f"{name}.{part}" if name else part for name in names for part in (OUT, STRENGTH, IN, "bias")}
     skipped = tuple((name, "it is no factor of a layer in modes") for name in held if name not in factors)
     return {name: _layer(path, name, held) for name in chosen}, skipped
+
+
+def init_of(path: str | Path, /) -> str | None:
+    """By what the modes of a training were drawn, as its file says; None of files that say nothing of it.
+
+    Args:
+        path: As of `factors_of`.
+
+    Raises:
+        UnreadableError: The file cannot be read.
+        UnsafeError: It holds code.
+    """
+    try:
+        said = json.loads(checkpoints.open(_file(Path(path))).metadata.get("network", "null"))
+    except (ValueError, RecursionError):
+        return None
+    found = said.get("init") if isinstance(said, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _file(path: Path) -> Path:
+    return path / "model.safetensors" if (path / "model.safetensors").is_file() else path
 
 
 def _layer(path: Path, name: str, held: dict[str, Tensor]) -> Factors:

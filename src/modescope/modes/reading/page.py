@@ -1,17 +1,19 @@
 """A network in modes that was read, as blocks: cautions, an overview of its layers, its latent space, a section for each layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from modescope.blocks import Block, Cell, Note, Section, Table
 from modescope.modes.reading import blocks as reading_blocks
+from modescope.modes.reading.broken_power_law import ALPHA
 from modescope.modes.reading.document import document
 from modescope.modes.reading.result import Reading, ReadLayer
 from modescope.pictures import number, small
 from modescope.reports import Report
 
 LISTED = 200  # rows of what is left out
+NAMED = 6  # layers in a sentence
 HEADINGS = (
     ("layer", "Name of the layer."),
     ("shape", "Outputs × inputs of the weight, kernels flattened."),
@@ -69,7 +71,46 @@ def _notes(result: Reading) -> Iterator[Note]:
     else:
         said += " No data were given: this is what the factors say by themselves, not what the modes do."
     yield Note(said, source=_PAPER)
+    if count:
+        yield Note(_costs(result.layers))
+    if judged := [layer for layer in result.layers if layer.removal is not None and layer.removal.spare is not None]:
+        yield Note(_spared(judged))
+        yield _sure(judged)
     yield from (Note(text, "caution") for text in result.cautions)
+
+
+def _costs(layers: Sequence[ReadLayer]) -> str:
+    own = sum(layer.cost.factored(layer.modes.count) for layer in layers)
+    dense = sum(layer.cost.dense for layer in layers)
+    modes = sum(layer.modes.count for layer in layers)
+    return f"{modes:,} modes cost {own:,} parameters, {own / dense:.0%} of the {dense:,} of the same layers if they were dense."
+
+
+def _spared(layers: Sequence[ReadLayer]) -> str:
+    """How many modes matter, as far as it was measured."""
+    told = [
+        f"{layer.removal.spare or 'none'} of {layer.modes.count} in {layer.name or 'the network'}"
+        for layer in layers[:NAMED]
+        if layer.removal is not None
+    ]
+    more = f", and see {len(layers) - NAMED} more below" if len(layers) > NAMED else ""
+    return f"Modes that a layer alone can lose within a point of accuracy, the smallest omega first: {', '.join(told)}{more}."
+
+
+def _sure(layers: Sequence[ReadLayer]) -> Note:
+    """Whether the order by omega is worth anything."""
+    curves = [layer.removal for layer in layers if layer.removal is not None]
+    draws = min(one.curves["random"].draws for one in curves)
+    if 1 / (draws + 1) > ALPHA:
+        return Note(f"{draws} random orders cannot tell at 5 % whether an order by omega is worth anything; 19 can.", "caution")
+    better = sum(one.p["smallest"] <= ALPHA for one in curves)
+    if not better:
+        said = (
+            "In no layer is it better, at 5 % (p smallest), to take modes out by omega than at random: do not choose modes by it."
+        )
+        return Note(said, "caution")
+    said = f"In {better} of {len(curves)} layers it is better, at 5 % (p smallest), to take modes out by omega than at random"
+    return Note(f"{said}.") if better == len(curves) else Note(f"{said}; do not choose modes by it elsewhere.", "caution")
 
 
 def _line(layer: ReadLayer) -> tuple[Cell, ...]:

@@ -89,7 +89,8 @@ class Scaling:
     Attributes:
         points: By width, ascending.
         fits: By name; empty where there are fewer than 4 widths that were reached.
-        verdict: Name of a law, or "undecided".
+        verdict: Name of a law, or "undecided". The other laws have a constant in them, whose BIC is lower by `ln n` at most: it is
+            never decided on, and where it is best nothing speaks for growth.
         said: The verdict in a sentence.
         margin: Accuracy that may be missing.
     """
@@ -225,9 +226,13 @@ def _verdict(fits: Mapping[str, Fit], widths: int) -> tuple[str, str]:
     margin = by_bic[1].bic - by_bic[0].bic
     best = by_bic[0].name
     if margin <= DECIDED:
+        nested = (
+            f" It is a case of the others and never better by more than {math.log(widths):.1f}: nothing here speaks for growth."
+        )
         return (
             "undecided",
-            f"Undecided: of {widths} widths, {best} is best by {margin:.1f} in BIC, and up to {DECIDED:g} say nothing.",
+            f"Undecided: of {widths} widths, {best} is best by {margin:.1f} in BIC, and up to {DECIDED:g} say nothing."
+            + (nested if best == "constant" else ""),
         )
     if any(one.aicc is None for one in by_bic):
         return "undecided", f"Undecided: {widths} widths are too few to correct for the parameters of every law."

@@ -92,13 +92,13 @@ def mode_activations(model: Any, layer: str, data: Sample, /) -> Values:
     if layer not in found:
         raise UsageError(f"layer: expected one of those in modes ({', '.join(list(found)[:6]) or 'none'}), got {layer!r}.")
     parts: list[Values] = []
-    module = found[layer]
+    module: Any = found[layer]
 
-    def begins(_module: Any, args: tuple[Any, ...]) -> None:
-        parts.append(_rows(_activated(module, args), module).double().cpu().numpy())
+    def begins(_module: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        parts.append(_rows(module.mode_activations(_given(args, named)), module).double().cpu().numpy())
 
     with running(model, data) as batches, ExitStack() as hooks:
-        hooks.callback(module.register_forward_pre_hook(begins).remove)
+        hooks.callback(module.register_forward_pre_hook(begins, with_kwargs=True).remove)
         for x, _ in batches:
             model(x)
     return np.concatenate(parts)
@@ -132,19 +132,20 @@ def _moments(model: Any, data: Sample, progress: Progress | None) -> dict[tuple[
             held.setdefault(int(label), Running()).add(values[labels == label], key[0] or "the network")
 
     def listener(name: str, module: Any) -> Callable[..., None]:
-        def begins(_module: Any, args: tuple[Any, ...]) -> None:
+        def begins(_module: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+            given = _given(args, named)
             if name not in order:
                 order.append(name)
-            if args and args[0].is_floating_point():
-                add((name, "states"), _rows(args[0], module))
+            if given.is_floating_point():
+                add((name, "states"), _rows(given, module))
             if name in layered:
-                add((name, "modes"), _rows(_activated(module, args), module))
+                add((name, "modes"), _rows(module.mode_activations(given), module))
 
         return begins
 
     with running(model, data) as batches, ExitStack() as hooks:
         for name, module in places.items():
-            hooks.callback(module.register_forward_pre_hook(listener(name, module)).remove)
+            hooks.callback(module.register_forward_pre_hook(listener(name, module), with_kwargs=True).remove)
         done = 0
         for x, y in batches:
             now[:] = [y.cpu().numpy() if kept else np.zeros(len(x))]
@@ -157,25 +158,9 @@ def _moments(model: Any, data: Sample, progress: Progress | None) -> dict[tuple[
     return {(*key, depths[key[0]]): [found[key][label].value() for label in sorted(found[key])] for key in keys}
 
 
-def _activated(layer: Any, args: tuple[Any, ...]) -> Any:
-    """What the modes of a layer see: what it gives with unit patterns for outputs and unit strengths."""
-    import torch
-    from torch.func import functional_call
-    from torch.nn.functional import linear
-
-    from modescope.modes.modules.linear import ModeLinear
-
-    if isinstance(layer, ModeLinear):  # a tied one has its output patterns elsewhere
-        return linear(args[0], layer.xi_in)
-    units = {"xi_out": torch.eye(len(layer.s), dtype=layer.s.dtype, device=layer.s.device), "s": torch.ones_like(layer.s)}
-    if layer.bias is not None:
-        units["bias"] = torch.zeros_like(layer.s)
-    hooks = dict(layer._forward_pre_hooks)
-    layer._forward_pre_hooks.clear()  # our own, which would call itself
-    try:
-        return functional_call(layer, units, args)
-    finally:
-        layer._forward_pre_hooks.update(hooks)
+def _given(args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """What a layer is called with, by its place or by its name."""
+    return next(iter((*args, *named.values())))
 
 
 def _rows(values: "Tensor", layer: Any) -> "Tensor":

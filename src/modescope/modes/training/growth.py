@@ -106,7 +106,7 @@ class Grow:
 
     Attributes:
         count: Modes that are added at a time.
-        most: Modes of a layer at most; by default as many as its rank can be.
+        most: Modes of a layer at most; by default as many as still save parameters and add rank.
         every: Epochs from one growth to the next.
         start: First epoch before which it may happen.
     """
@@ -124,7 +124,7 @@ class Grow:
     def __call__(self, layer: "ModeLayer", epoch: int, optimizer: "Optimizer", rng: np.random.Generator) -> str | None:
         """Grow, where it is time."""
         before = layer.n_modes
-        room = (min(layer.shape) if self.most is None else self.most) - before
+        room = (layer.cost.most if self.most is None else self.most) - before
         if not _due(self, epoch) or room < 1:
             return None
         add(layer, min(self.count, room), rng, optimizer)

@@ -21,6 +21,14 @@ ABOUT = (
     "Epochs that were done, of the first training.",
     "Mean time of an epoch, in seconds, with its tests.",
 )
+LAYERS = (
+    "Name of the layer.",
+    "Outputs × inputs.",
+    "Their number; none where the layer is dense. With auto that is where a third of the break-even is below 8 modes.",
+    "Of the weight, without the bias.",
+    "Of the dense weight.",
+    "Parameters over those of the dense weight; above 1 the modes cost more than they save.",
+)
 DIGITS = 4
 
 
@@ -81,9 +89,6 @@ def _row(name: str, fits: tuple[Fit, ...], spread: Spread | None) -> tuple[Cell,
 
 
 def _notes(trials: Trials) -> Iterator[Note]:
-    for one in trials.fits:
-        yield Note(f"Seed {one.settings['seed']}: {one.stopped}.")
-        yield from (Note(note, "caution") for note in one.notes)
     gap, count = trials.gap, trials.fits[0].source["test"] if trials.fits else 0
     if gap is not None:
         error = "" if gap.stderr is None else f" ± {100 * gap.stderr:.2f}"
@@ -92,7 +97,14 @@ def _notes(trials: Trials) -> Iterator[Note]:
             "points."
         )
     if trials.accuracy is not None and trials.accuracy.runs < FEW:
-        yield Note(f"A comparison of accuracies needs {FEW} seeds or more: of fewer, the spread is not known.", "caution")
+        what = "A comparison of accuracies" if trials.dense else "An accuracy to be compared"
+        yield Note(f"{what} needs {FEW} seeds or more: of fewer, the spread is not known.", "caution")
+    ends = [(one.settings["seed"], one.stopped) for one in trials.fits]
+    for end in dict.fromkeys(end for _, end in ends):
+        seeds = [str(seed) for seed, said in ends if said == end]
+        yield Note(f"{'Seed' if len(seeds) == 1 else 'Seeds'} {', '.join(seeds)}: {end}.")
+    for note in dict.fromkeys(note for one in trials.fits for note in one.notes):
+        yield Note(note, "caution")
 
 
 def _modes_by_epoch(fits: tuple[Fit, ...]) -> Iterator[Block]:
@@ -113,11 +125,12 @@ def _modes_by_epoch(fits: tuple[Fit, ...]) -> Iterator[Block]:
                 layer.modes,
                 layer.parameters,
                 layer.dense_parameters,
+                round(layer.parameters / layer.dense_parameters, DIGITS),
             )
             for layer in one.layers
         ]
         if rows:
-            yield Table("Layers", ("layer", "shape", "modes", "parameters", "dense"), tuple(rows))
+            yield Table("Layers", ("layer", "shape", "modes", "parameters", "dense", "of dense"), tuple(rows), LAYERS)
 
 
 def _modes(fit: Fit) -> dict[str, Any]:

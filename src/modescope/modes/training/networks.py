@@ -1,7 +1,7 @@
 """Fully connected networks in modes, drawn from a seed, and as a file holds them: plain factors, and words that make them again."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modescope.errors import UnreadableError, UsageError
@@ -43,7 +43,14 @@ def described(model: "nn.Module", /) -> dict[str, Any] | None:
     counts = [getattr(layer, "n_modes", None) for layer in model.layers]
     frozen = any(getattr(layer, "frozen_strength", False) for layer in model.layers)
     bias = getattr(model.layers[0], "bias", None) is not None
-    return {"sizes": list(model.sizes), "modes": counts, "tied": model.tied, "bias": bias, "frozen_strength": frozen}
+    own = {"tied": model.tied, "bias": bias, "frozen_strength": frozen, "init": drawn_by(model.layers)}
+    return {"sizes": list(model.sizes), "modes": counts, **own}
+
+
+def drawn_by(layers: Iterable[Any], /) -> str | None:
+    """By what layers in modes were drawn before they were trained; None where they do not say, or say different things."""
+    found = {one.init if isinstance(one.init, str) else None for one in layers if hasattr(one, "n_modes")}
+    return found.pop() if len(found) == 1 else None
 
 
 def plain(model: "nn.Module", /) -> "nn.Module":
@@ -75,6 +82,7 @@ def network_of(said: Any, tensors: Mapping[str, "Tensor"], source: str, /) -> "n
             bias=said["bias"],
             over_complete=True,
             device="meta",
+            init=said["init"] or _unknown,
             **({"frozen_strength": True} if said["frozen_strength"] else dict[str, Any]()),
         )
         own = made.state_dict()
@@ -82,3 +90,8 @@ def network_of(said: Any, tensors: Mapping[str, "Tensor"], source: str, /) -> "n
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise UnreadableError(f"{source}: expected tensors of the network that its metadata describe, got others.") from error
     return made
+
+
+def _unknown(*_given: Any) -> Any:
+    """What draws a network anew whose file does not say how."""
+    raise UsageError("reset_parameters: expected a network that knows how it was drawn, got one whose file does not say it.")

@@ -95,7 +95,9 @@ def fit_to(model: "nn.Module", tensors: Mapping[str, "Tensor"], source: str, /) 
     held = {name: tuple(one.shape) for name, one in model.state_dict().items()}
     given = {name: tuple(one.shape) for name, one in tensors.items()}
     layers = resizable(model)
-    counted = {_joined(name, leaf): axis for name in layers for leaf, axis in AXES.items()}
+    free = {id(one) for one in layers.values()}
+    places = [name for name, one in model.named_modules(remove_duplicate=False) if id(one) in free]  # a layer may have several
+    counted = {_joined(name, leaf): axis for name in places for leaf, axis in AXES.items()}
     wrong = sorted(set(held) ^ set(given)) or [
         name for name, shape in held.items() if not _agree(shape, given[name], counted.get(name))
     ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modescope.errors import UnreadableError, UsageError
+from modescope.modes.saving import save
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -133,12 +134,14 @@ def load(path: str | Path, model: "nn.Module | None" = None) -> tuple["nn.Module
 
 
 def _write(file: Path, tensors: Mapping[str, "Tensor"], about: dict[str, str]) -> None:
-    from safetensors.torch import save_file
-
     try:
-        save_file({name: one.detach().cpu().clone().contiguous() for name, one in tensors.items()}, file, about)
+        save({name: one.detach().cpu().clone().contiguous() for name, one in tensors.items()}, file, about)
         with file.open("rb") as written:
             os.fsync(written.fileno())
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        kept = "the epochs before are kept, and a resumed training goes on from there"
+        raise UsageError(f"{file.parent}: cannot be written ({error.strerror or error}); {kept}.") from error
     except BaseException:
         file.unlink(missing_ok=True)
         raise

@@ -18,6 +18,7 @@ ASSUMED = "one chain in the order of the file is assumed: additions, branches an
 SORTED = "the file is sorted by name, so that names are taken in the order of the numbers in them"
 FIRST = "flattened positions are taken channels first, the order of torch.flatten; flatten='channels_last' for the other"
 LAST = "flattened positions are taken channels last"
+MODES = "mode_factors"  # kind of a weight that is kept as modes, be it a kernel or not
 NORMS = "each batch norm is taken to follow the layer it is named or stored after directly"
 
 # Words that betray more than one path, each with what it betrays.
@@ -209,7 +210,10 @@ def _refused(writer: Layer, reader: Layer, reason: str, *, vouched: bool) -> Gap
 
 
 def _flattens(writer: Layer, reader: Layer) -> bool:
-    return "convolution" in writer.matrix.kind and reader.matrix.kind in {"dense", "transposed"}
+    """Whether a kernel writes what a layer without positions reads; of weights in modes their taps tell which they are."""
+    kernel = "convolution" in writer.matrix.kind or (writer.matrix.kind == MODES and writer.channels < writer.matrix.shape[1])
+    whole = reader.matrix.kind == MODES and reader.channels == reader.matrix.shape[1]
+    return kernel and (whole or reader.matrix.kind in {"dense", "transposed"})
 
 
 def _with_norms(checkpoint: Checkpoint, names: Sequence[str], spots: Sequence[Spot]) -> tuple[dict[str, Layer], list[str]]:
