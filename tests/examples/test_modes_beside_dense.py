@@ -65,8 +65,10 @@ def test_the_gap_is_that_of_the_means_with_the_error_of_both():
 @pytest.mark.real
 @pytest.mark.full
 @pytest.mark.parametrize(("kind", "archive"), [("digits", "mnist"), ("fashion", "dataset-fashion-mnist")])
-def test_the_best_way_in_modes_loses_less_than_two_points(kind, archive):
+def test_modes_lose_less_than_a_point_and_less_than_a_network_cut_when_trained(kind, archive):
     real.path(archive)
-    dense = beside.runs(kind, "dense", range(3), rates=(0.003,))["dense"]
-    spectral = beside.runs(kind, "modes, spectral init", range(3), rates=(0.003,))["modes, spectral init"]
-    assert beside.gap(dense, spectral)[0] < 2
+    dense = beside.runs(kind, "dense", range(3))
+    spectral = beside.runs(kind, "modes, spectral init", range(3))["modes, spectral init"]
+    lost, _ = beside.gap(dense["dense"], spectral)
+    assert lost < 1
+    assert kind == "digits" or lost < beside.gap(dense["dense"], dense["dense, cut when trained"])[0]
