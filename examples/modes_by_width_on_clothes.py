@@ -7,7 +7,7 @@
 
 Networks 784-N-N-10 with biases, in spectral modes, p in both hidden layers and a dense last one, learn the first 12,000 pictures of
 Fashion-MNIST in six epochs, which is short on purpose, and are tested on its 10,000 test pictures. A dense network of each width
-learns the same. Every width and number of modes, and the dense network, takes the best of the same three rates on a sixth of the
+learns the same. Every width and number of modes, and the dense network, takes the best of the same four rates on a sixth of the
 training data. The least number of modes at a width is the least one of the table whose mean accuracy is that of the dense network
 less one point; Li & Huang (2023) say that it grows as ln N and is then constant. No more modes than units are tried.
 

@@ -1,8 +1,10 @@
 """Pairing by name, view and shape; by alias; without a prefix; and what stays alone, with its reason."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pytest
 
 from modescope.comparison.pairing import pair
 from modescope.matrix import Matrix
@@ -68,3 +70,25 @@ def test_what_is_alone_or_of_another_shape_has_its_reason() -> None:
         ("d", "not in checkpoint 0, 1"),
     ]
     assert pair([[matrix("b", (4, 4))], [matrix("b", (4, 5))]]).unpaired[0].reason == "shapes differ: 4×4, 4×5"
+
+
+@pytest.mark.parametrize(
+    ("factor", "weight", "view"),
+    [
+        ("a.xi_in", "a.weight", "dense"),
+        ("xi_in", "weight", "unfolding"),
+        ("a.parametrizations.xi_in.original", "a.weight", "transposed"),
+        ("a.parametrizations.weight_hh_l0.original2", "a.weight_hh_l0", "dense"),
+    ],
+)
+def test_modes_are_paired_with_the_weight_they_stand_for(factor: str, weight: str, view: str) -> None:
+    modes = replace(matrix(factor, view="product"), kind="mode_factors")
+    for one, other in ((matrix(weight, view=view), modes), (modes, matrix(weight, view=view)), (modes, modes)):
+        assert names(pair([[one], [other]]).layers) == [(one.tensor, other.tensor)]
+    prefixed = replace(matrix(f"model.b.{factor}", view="product"), kind="mode_factors")
+    assert pair([[matrix(f"module.b.{weight}", view=view)], [prefixed]]).renamed == (("module.", "model."),)
+    assert pair([[matrix(weight, view="query")], [modes]]).layers == ()
+
+
+def test_a_tensor_that_only_has_the_name_of_a_factor_keeps_it() -> None:
+    assert pair([[matrix("a.weight")], [matrix("a.xi_in")]]).layers == ()

@@ -1,10 +1,17 @@
-"""Which matrix of one checkpoint is which of another: by exact name and view, then by a suffix that all their names share."""
+"""Which matrix of one checkpoint is which of another: by exact name and view, then by a suffix that all their names share.
 
+A weight that is kept as modes goes by the name it has when it is kept whole, so that a network is found in its compressed form.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from modescope.matrix import Matrix
+
+WHOLE = ("dense", "transposed", "unfolding", "embedding", "product")  # views of a weight as one matrix, from outputs to inputs
+_FACTOR = re.compile(r"(?:parametrizations\.)?xi_in(?:\.original)?\Z|parametrizations\.(?P<own>[^.]{1,200})\.original2\Z")
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,12 @@ def pair(checkpoints: Sequence[Sequence[Matrix]]) -> Pairing:
 
 def _partners(first: Sequence[Matrix], others: Sequence[Matrix]) -> tuple[dict[int, Matrix], tuple[str, str]]:
     """The partner of each matrix of the first checkpoint by its identity, and the prefixes taken off."""
-    known = {(name, m.view): m for m in reversed(others) for name in (*m.aliases, m.tensor)}
+    known = {(name, _view(m)): m for m in reversed(others) for name in (*m.aliases, _name(m))}
     partners: dict[int, Matrix] = {}
     taken: set[int] = set()
     for matrix in first:
-        other = next((known[name, matrix.view] for name in (matrix.tensor, *matrix.aliases) if (name, matrix.view) in known), None)
+        view = _view(matrix)
+        other = next((known[name, view] for name in (_name(matrix), *matrix.aliases) if (name, view) in known), None)
         if other is not None and id(other) not in taken:
             partners[id(matrix)] = other
             taken.add(id(other))
@@ -81,25 +89,37 @@ def _partners(first: Sequence[Matrix], others: Sequence[Matrix]) -> tuple[dict[i
     prefixes = _prefixes(left, right)
     if prefixes is None:
         return partners, ("", "")
-    rest = {(m.tensor.removeprefix(prefixes[1]), m.view): m for m in right if m.tensor.startswith(prefixes[1])}
+    rest = {(_name(m).removeprefix(prefixes[1]), _view(m)): m for m in right if m.tensor.startswith(prefixes[1])}
     for matrix in left:
         if matrix.tensor.startswith(prefixes[0]):
-            other = rest.get((matrix.tensor.removeprefix(prefixes[0]), matrix.view))
+            other = rest.get((_name(matrix).removeprefix(prefixes[0]), _view(matrix)))
             if other is not None:
                 partners[id(matrix)] = other
     return partners, prefixes
+
+
+def _name(matrix: Matrix) -> str:
+    """The name of the tensor, or that of the weight whose modes it is one factor of."""
+    if matrix.kind != "mode_factors":
+        return matrix.tensor
+    return _FACTOR.sub(lambda found: found["own"] or "weight", matrix.tensor)
+
+
+def _view(matrix: Matrix) -> str:
+    """The view, one word for all that are the weight as one matrix."""
+    return "whole" if matrix.view in WHOLE else matrix.view
 
 
 def _prefixes(left: Sequence[Matrix], right: Sequence[Matrix]) -> tuple[str, str] | None:
     """The prefixes that let most names agree, the shortest of those; None where two are equally good or none does."""
     endings: dict[tuple[str, str], list[str]] = {}
     for matrix in right:
-        for prefix, rest in _cuts(matrix.tensor):
-            endings.setdefault((rest, matrix.view), []).append(prefix)
+        for prefix, rest in _cuts(_name(matrix)):
+            endings.setdefault((rest, _view(matrix)), []).append(prefix)
     votes: Counter[tuple[str, str]] = Counter()
     for matrix in left:
-        for prefix, rest in _cuts(matrix.tensor):
-            for other in endings.get((rest, matrix.view), ()):
+        for prefix, rest in _cuts(_name(matrix)):
+            for other in endings.get((rest, _view(matrix)), ()):
                 if "." in rest or not prefix or not other:
                     votes[prefix, other] += 1
     best = sorted(votes, key=lambda pair: (-votes[pair], len(pair[0]) + len(pair[1])))[:2]

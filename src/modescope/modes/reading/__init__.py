@@ -327,7 +327,7 @@ def _cautions(layers: Sequence[ReadLayer], data: Sample | None, runs: int, start
     if data is not None and len(data.x) < FEW:
         said.append(f"There are {len(data.x)} samples: one of them is {1 / len(data.x):.1%} of the accuracy.")
     if runs == 1:
-        said.append("One run: intervals are those of its modes, not of training. Pass runs= to see what another seed would change.")
+        said.append("One run: intervals are those of its modes, not of training. Runs from other seeds would show what changes.")
     elif runs < RUNS:
         said.append(f"{runs} runs are too few to resample: intervals are those of modes within a layer.")
     if over := [layer.name for layer in layers if layer.modes.count > min(layer.modes.shape)]:
