@@ -68,6 +68,22 @@ def test_a_line_and_the_verdict_say_what_the_runs_were():
     assert "80.10 ± 0.10" in clothes.line(rows[:3], 0.003)
 
 
+def test_other_ways_train_as_many_terms_without_the_dense_network(monkeypatch):
+    asked = []
+
+    def penalty(network):
+        asked.append(network)
+        return clothes.penalised(network)
+
+    monkeypatch.setitem(clothes.WAYS, "penalties", (False, penalty))
+    for way in ("low rank", "penalties"):
+        found = list(clothes.runs(planted(), (6,), (2, 5), range(1), epochs=1, rates=(0.01,), way=way))
+        assert [run.modes for run, _ in found] == [2, 5]
+    assert asked
+    assert clothes.weights(100, 10, "low rank") == clothes.weights(100, 10) - 20
+    assert clothes.weights(100, 10, "penalties") == clothes.weights(100, 10)
+
+
 @pytest.mark.real
 def test_modes_add_accuracy_on_real_clothes():
     real.path("dataset-fashion-mnist")
