@@ -82,11 +82,17 @@ def table(rows: list[Run]) -> str:
         error = "-" if one.error is None else f"{one.error:.1f}"
         cost = "-" if one.modes is None else f"{weights(one.width, one.modes):,}"
         lines.append(f"{one.width:>4} {least:>8} {ends:>9} {error:>6} {cost:>11} {weights(one.width, None):>8,} {one.seeds:>5}")
+    return "\n".join([*lines, *laws(law)])
+
+
+def laws(law: Scaling) -> list[str]:
+    """A line for each law of the least numbers, and which of them is said to hold."""
+    lines = []
     for name, fit in law.fits.items():
         aicc = "-" if fit.aicc is None else f"{fit.aicc:.1f}"
         said = ", ".join(f"{number:.3g}" for number in fit.parameters)
         lines.append(f"{name}: {said}; residual {fit.residual:.2f}, BIC {fit.bic:.1f}, AICc {aicc}")
-    return "\n".join([*lines, law.said])
+    return [*lines, law.said]
 
 
 def weights(width: int, p: int | None) -> int:

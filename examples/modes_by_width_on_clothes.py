@@ -30,6 +30,7 @@ from statistics import mean, stdev
 
 import torch
 from modes_beside_dense import RATES, VALIDATION, data, penalised
+from modes_by_width import laws
 
 from modescope.modes.modules.mlp import ModeMLP
 from modescope.modes.reading.scaling import Run, Scaling, scaling
@@ -139,11 +140,7 @@ def verdict(found: Scaling) -> str:
         error = "-" if one.error is None else f"{one.error:.1f}"
         share = "-" if one.modes is None else f"{weights(one.width, one.modes) / weights(one.width, None):.0%}"
         lines.append(f"{one.width:>4} {least:>8} {ends:>10} {error:>6} {share:>17}")
-    for name, one in found.fits.items():
-        aicc = "-" if one.aicc is None else f"{one.aicc:.1f}"
-        said = ", ".join(f"{number:.3g}" for number in one.parameters)
-        lines.append(f"{name}: {said}; residual {one.residual:.2f}, BIC {one.bic:.1f}, AICc {aicc}")
-    return "\n".join([*lines, found.said])
+    return "\n".join([*lines, *laws(found)])
 
 
 def main() -> None:
